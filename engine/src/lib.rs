@@ -1,0 +1,3 @@
+//! The build engine as a library.
+
+pub mod event;

@@ -1,0 +1,335 @@
+//! What lowering produces: a graph of steps, and the image that its last step becomes.
+//!
+//! A plan is plain data. It names contexts, images and secrets but never reads them; the engine gives each
+//! [`Step`] its meaning.
+
+use std::collections::BTreeMap;
+
+use crate::span::Span;
+
+/// A build, ready to be solved.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Steps as nodes. An edge goes from a producer to its consumer and carries the consumer's input number:
+    /// input 0 of a step that extends a root file system is the step it extends.
+    pub graph: solver::Graph<Step>,
+    /// The step whose root file system the image has; `None` for an image without any layer.
+    pub target: Option<solver::NodeId>,
+    /// What the image says of itself.
+    pub image: ImageSpec,
+    /// Findings that do not stop the build.
+    pub warnings: Vec<crate::diagnostic::Diagnostic>,
+}
+
+/// One node of the graph.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// What is to be done.
+    pub kind: StepKind,
+    /// The name shown to people, as BuildKit writes it: `[build 2/5] RUN make`.
+    pub name: String,
+    /// Where the instruction stands; `None` for steps that no instruction names.
+    pub span: Option<Span>,
+    /// The stage that the step belongs to: its name, or `stage-N`.
+    pub stage: String,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum StepKind {
+    /// The root file system of a base image. No inputs.
+    Image(ImageSource),
+    /// Runs a command in the root file system of input 0.
+    Run(Box<Run>),
+    /// Adds files to the root file system of input 0 (`COPY`, `ADD`).
+    Copy(Copy),
+    /// Makes sure that a directory exists in the root file system of input 0 (`WORKDIR`).
+    MakeDirectory(MakeDirectory),
+}
+
+/// An image that a plan reads: resolved, so that its identity is fixed before anything runs.
+#[derive(Debug, Clone)]
+pub struct ImageSource {
+    /// The name as written, normalised (`docker.io/library/busybox:latest`).
+    pub reference: String,
+    /// What the resolver found: opaque to the frontend, the key of the resolved image (its config digest).
+    pub id: String,
+}
+
+/// A `RUN` instruction.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The argument vector, with the shell in front for the shell form.
+    pub args: Vec<String>,
+    /// Files put beside the command: here-documents that carry their own interpreter line, at
+    /// `/dev/pipes/NAME`, mode 0755, gone when the step ends.
+    pub scripts: Vec<Script>,
+    /// The environment, in the order in which it was declared: `ENV` values and declared `ARG`s, `PATH` among them.
+    pub env: Vec<(String, String)>,
+    /// Proxy variables: part of the command's environment, never of its cache key.
+    pub proxy_env: Vec<(String, String)>,
+    /// `WORKDIR`, absolute.
+    pub cwd: String,
+    /// `USER` as written; empty for root.
+    pub user: String,
+    /// `--mount`s in their order.
+    pub mounts: Vec<Mount>,
+    /// `--network`, or what the whole build asked for.
+    pub network: Network,
+}
+
+/// An executable file made from a here-document.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// The file's name under `/dev/pipes`.
+    pub name: String,
+    /// Its text.
+    pub content: String,
+}
+
+/// Which network a step has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Network {
+    /// The builder's own choice.
+    #[default]
+    Default,
+    /// The host's network, asked for.
+    Host,
+    /// Only a loopback device.
+    None,
+}
+
+/// `RUN --mount`.
+#[derive(Debug, Clone)]
+pub struct Mount {
+    /// Where it appears: absolute, cleaned, variables expanded.
+    pub target: String,
+    /// What is mounted.
+    pub kind: MountKind,
+    /// Where the flag stands.
+    pub span: Span,
+}
+
+/// The kinds of `RUN --mount`.
+#[derive(Debug, Clone)]
+pub enum MountKind {
+    /// `type=bind`: files of the context, a stage or an image.
+    Bind {
+        /// Whose files.
+        from: Source,
+        /// Path inside `from`.
+        source: String,
+        /// Writes are allowed, and thrown away.
+        writable: bool,
+    },
+    /// `type=cache`: a directory that outlives the build.
+    Cache {
+        /// The name under which it is shared.
+        id: String,
+        /// What a second user at the same time gets.
+        sharing: Sharing,
+        /// First contents: an input and a path inside it.
+        from: Option<(Source, String)>,
+        /// Mode of the directory when it is made.
+        mode: Option<u32>,
+        /// Owner of the directory when it is made.
+        uid: Option<u32>,
+        /// Group of the directory when it is made.
+        gid: Option<u32>,
+        /// Mounted read-only.
+        readonly: bool,
+    },
+    /// `type=tmpfs`.
+    Tmpfs {
+        /// Size in bytes; `None` for the kernel's default.
+        size: Option<u64>,
+    },
+    /// `type=secret`.
+    Secret(SecretMount),
+}
+
+/// `RUN --mount=type=secret`.
+#[derive(Debug, Clone)]
+pub struct SecretMount {
+    /// Which secret.
+    pub id: String,
+    /// Whether the secret appears as a file at the mount's target (not when only `env` was given).
+    pub file: bool,
+    /// The environment variable to set.
+    pub env: Option<String>,
+    /// Whether its absence is an error.
+    pub required: bool,
+    /// Mode of the file.
+    pub mode: u32,
+    /// Owner of the file.
+    pub uid: u32,
+    /// Group of the file.
+    pub gid: u32,
+}
+
+/// How a cache mount is shared by steps that run at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Sharing {
+    /// All use the one directory at once.
+    #[default]
+    Shared,
+    /// A second user gets a directory of its own.
+    Private,
+    /// A second user waits.
+    Locked,
+}
+
+/// Whose files a copy or a mount reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The build context.
+    Context,
+    /// The step that is this input of the node.
+    Input(usize),
+    /// An empty root (`from=scratch`).
+    Empty,
+}
+
+/// `COPY` or `ADD`.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    /// Whose files the paths name.
+    pub from: Source,
+    /// What is copied, in order.
+    pub items: Vec<CopyItem>,
+    /// Where to: absolute (joined with `WORKDIR`), a trailing `/` kept as written.
+    pub dest: String,
+    /// `--chown`: `user[:group]` as written, expanded.
+    pub chown: Option<String>,
+    /// `--chmod`.
+    pub chmod: Option<u32>,
+    /// Archives among the sources are unpacked (`ADD` from the context).
+    pub unpack: bool,
+}
+
+/// One source of a copy.
+#[derive(Debug, Clone)]
+pub enum CopyItem {
+    /// A path or a pattern by the rules of Go's `filepath.Match`, cleaned, relative to the root of the source.
+    Path(String),
+    /// A here-document: a file of mode 0644 with this name.
+    Inline {
+        /// The file's name when the destination is a directory.
+        name: String,
+        /// Its bytes.
+        content: String,
+    },
+}
+
+/// `WORKDIR`.
+#[derive(Debug, Clone)]
+pub struct MakeDirectory {
+    /// Absolute path.
+    pub path: String,
+    /// `USER` as written; it owns what is made. Empty for root.
+    pub user: String,
+}
+
+/// The image's own description, as far as the Dockerfile decides it. The engine adds `rootfs` and the times.
+#[derive(Debug, Clone, Default)]
+pub struct ImageSpec {
+    /// The platform: `os`, `architecture`, `variant`.
+    pub platform: Platform,
+    /// `MAINTAINER`.
+    pub author: String,
+    /// The `config` object.
+    pub config: ContainerConfig,
+    /// History of the base image followed by what this build adds.
+    pub history: Vec<History>,
+}
+
+/// `os/architecture[/variant]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Platform {
+    /// `linux`.
+    pub os: String,
+    /// `amd64`, `arm64`, … as Go names them.
+    pub architecture: String,
+    /// `v7`, `v8`, …; empty for none.
+    pub variant: String,
+}
+
+/// One entry of an image's history.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// Time of an inherited entry as the base image has it (RFC 3339). `None`: made by this build.
+    pub created: Option<String>,
+    /// What made it.
+    pub created_by: String,
+    /// Who.
+    pub author: String,
+    /// `buildkit.dockerfile.v0` for entries of a build.
+    pub comment: String,
+    /// No layer belongs to it.
+    pub empty_layer: bool,
+    /// The step whose layer belongs to it; `None` for inherited entries and for those without a layer.
+    pub step: Option<solver::NodeId>,
+}
+
+/// The `config` of an image: the OCI fields and Docker's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContainerConfig {
+    /// `USER`.
+    pub user: String,
+    /// `EXPOSE`: `port/protocol`.
+    pub exposed_ports: Vec<String>,
+    /// `ENV`: `NAME=value`, in order.
+    pub env: Vec<String>,
+    /// `ENTRYPOINT`; `None` and an empty list differ in the image's JSON.
+    pub entrypoint: Option<Vec<String>>,
+    /// `CMD`.
+    pub cmd: Option<Vec<String>>,
+    /// `CMD` or `ENTRYPOINT` were given in the shell form on Windows; kept from base images.
+    pub args_escaped: bool,
+    /// `VOLUME`.
+    pub volumes: Vec<String>,
+    /// `WORKDIR`.
+    pub working_dir: String,
+    /// `LABEL`.
+    pub labels: BTreeMap<String, String>,
+    /// `STOPSIGNAL`.
+    pub stop_signal: String,
+    /// `SHELL`.
+    pub shell: Option<Vec<String>>,
+    /// `HEALTHCHECK`.
+    pub healthcheck: Option<Healthcheck>,
+    /// `ONBUILD`: instructions for the builds that start from this image.
+    pub on_build: Vec<String>,
+}
+
+/// `HEALTHCHECK`: durations in nanoseconds, 0 for "inherit".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Healthcheck {
+    /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", "…"]`.
+    pub test: Vec<String>,
+    /// Time between two checks.
+    pub interval: u64,
+    /// How long one check may take.
+    pub timeout: u64,
+    /// Failures in this time do not count.
+    pub start_period: u64,
+    /// Time between two checks while starting.
+    pub start_interval: u64,
+    /// How many failures in a row make the container unhealthy.
+    pub retries: u64,
+}
+
+/// A base image as the resolver knows it, handed to lowering.
+#[derive(Debug, Clone, Default)]
+pub struct BaseImage {
+    /// The key that [`ImageSource::id`] repeats.
+    pub id: String,
+    /// Its platform.
+    pub platform: Platform,
+    /// Its config.
+    pub config: ContainerConfig,
+    /// Its history, created times filled in.
+    pub history: Vec<History>,
+    /// Whether it has any layer; one without counts as `scratch`.
+    pub has_layers: bool,
+}
