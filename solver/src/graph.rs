@@ -23,6 +23,12 @@ impl NodeId {
     }
 }
 
+impl std::fmt::Display for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
 /// A directed acyclic graph. An edge goes from a producer to its consumer and carries the consumer's input number.
 #[derive(Debug, Clone)]
 pub struct Graph<T> {
@@ -89,8 +95,7 @@ impl<T> Graph<T> {
 
     /// All nodes in the order of their addition, which is a topological order.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + ExactSizeIterator + use<T> {
-        let len = u32::try_from(self.len()).expect("petgraph's default index is 32 bits wide");
-        (0..len).map(NodeId)
+        self.nodes.node_indices().map(NodeId::new)
     }
 
     /// How many nodes there are.
