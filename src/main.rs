@@ -1,3 +1,6 @@
 //! The program.
 
+mod display;
+mod units;
+
 fn main() {}
