@@ -1,0 +1,67 @@
+//! Small blobs by their SHA-256 digest: image configs and manifests.
+
+use std::fs;
+use std::path::PathBuf;
+
+use layer::Digest;
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, IoContext as _, optional};
+use crate::{Bucket, Store, text};
+
+/// The blobs of a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Blobs<'a> {
+    store: &'a Store,
+}
+
+impl<'a> Blobs<'a> {
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self { store }
+    }
+
+    /// Keeps `bytes` under `digest`, once it is sure that it is theirs.
+    pub fn put(self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+        check(digest, bytes)?;
+        let path = self.path(digest);
+        if path.exists() {
+            return Ok(());
+        }
+        self.store.write(&path, bytes)
+    }
+
+    /// The bytes under a digest, if there are any. Damaged ones are removed and absent.
+    pub fn get(self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.path(digest);
+        let Some(bytes) = optional(fs::read(&path)).at("read", &path)? else {
+            return Ok(None);
+        };
+        if check(digest, &bytes).is_err() {
+            self.store.discard(&path)?;
+            return Ok(None);
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Removes the blob of this digest, if there is one.
+    pub fn remove(self, digest: &Digest) -> Result<(), Error> {
+        self.store.discard(&self.path(digest))
+    }
+
+    fn path(self, digest: &Digest) -> PathBuf {
+        let directory = self.store.directory(Bucket::Blobs).join("sha256");
+        directory.join(text::digits(digest))
+    }
+}
+
+/// Whether bytes have a digest.
+fn check(digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+    let actual = text::hex(&Sha256::digest(bytes).into());
+    if actual == text::digits(digest) {
+        Ok(())
+    } else {
+        Err(Error::DamagedBlob {
+            digest: digest.to_string(),
+        })
+    }
+}

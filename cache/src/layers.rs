@@ -1,0 +1,292 @@
+//! Layers by diff ID, drafts of new ones, and the uppers of running steps.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use layer::{ContentDigest, DiffId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, IoContext as _, optional};
+use crate::record::{self, Record};
+use crate::store::with_parents;
+use crate::{Bucket, Store, text};
+
+/// The layers of a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Layers<'a> {
+    store: &'a Store,
+}
+
+/// A layer that is in the store.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// Its name: the SHA-256 of its tar.
+    pub diff_id: DiffId,
+    /// The digest of its content, which is the same for layers that differ in times only.
+    pub content: ContentDigest,
+    /// The length of its tar in bytes.
+    pub tar_size: u64,
+    directory: PathBuf,
+}
+
+/// The directory forms of a layer, where it has them beside its tar and index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The overlayfs upper directory that it was made from.
+    Upper,
+    /// A directory made from its tar, in the form of an overlayfs lower directory.
+    Unpacked,
+}
+
+/// A layer that is being written: the caller writes the files at [`LayerDraft::tar`] and [`LayerDraft::index`].
+/// Dropping it discards them.
+#[derive(Debug)]
+pub struct LayerDraft {
+    store: Store,
+    directory: PathBuf,
+}
+
+/// The private directories of a running step. They stay until they are attached to a layer or discarded; those of a
+/// process that has ended are swept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upper {
+    /// What holds both; to be given to [`Store::discard`].
+    pub directory: PathBuf,
+    /// For overlayfs's `upperdir`.
+    pub upper: PathBuf,
+    /// For overlayfs's `workdir`.
+    pub work: PathBuf,
+}
+
+/// What is kept of a layer in its file `layer`. The lengths tell a layer that a power failure cut short.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    #[serde(with = "text")]
+    content: ContentDigest,
+    tar_size: u64,
+    index_size: u64,
+}
+
+impl Record for Description {
+    const KIND: &'static str = "layer";
+    const VERSION: u32 = 1;
+}
+
+/// Which layer was the first of its content.
+#[derive(Debug, Serialize, Deserialize)]
+struct First {
+    #[serde(with = "text")]
+    layer: DiffId,
+}
+
+impl Record for First {
+    const KIND: &'static str = "equal";
+    const VERSION: u32 = 1;
+}
+
+impl<'a> Layers<'a> {
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self { store }
+    }
+
+    /// The layer of this name, if it is there and whole.
+    pub fn get(self, diff_id: &DiffId) -> Result<Option<Layer>, Error> {
+        let directory = self.directory(diff_id);
+        let Some(description) = record::read::<Description>(&directory.join("layer"))? else {
+            return Ok(None);
+        };
+        let layer = Layer {
+            diff_id: *diff_id,
+            content: description.content,
+            tar_size: description.tar_size,
+            directory,
+        };
+        let whole = length(&layer.tar())? == Some(description.tar_size)
+            && length(&layer.index())? == Some(description.index_size);
+        Ok(whole.then_some(layer))
+    }
+
+    /// Whether there is a layer of this name: one system call. A layer that a power failure cut short is only
+    /// noticed by [`Layers::get`].
+    pub fn contains(self, diff_id: &DiffId) -> bool {
+        self.directory(diff_id).join("layer").exists()
+    }
+
+    /// The first layer of this content, if it is still there.
+    pub fn with_content(self, content: &ContentDigest) -> Result<Option<DiffId>, Error> {
+        let first = record::read_used::<First>(&self.equal(content))?;
+        Ok(first
+            .map(|first| first.layer)
+            .filter(|layer| self.contains(layer)))
+    }
+
+    /// Begins a new layer.
+    pub fn begin(self) -> Result<LayerDraft, Error> {
+        Ok(LayerDraft {
+            directory: self.store.new_directory(Bucket::Temporary)?,
+            store: self.store.clone(),
+        })
+    }
+
+    /// New directories for a step to run in.
+    pub fn new_upper(self) -> Result<Upper, Error> {
+        let directory = self.store.new_directory(Bucket::Uppers)?;
+        let [upper, work] = ["upper", "work"].map(|name| directory.join(name));
+        for path in [&upper, &work] {
+            fs::create_dir(path).at("create", path)?;
+        }
+        Ok(Upper {
+            directory,
+            upper,
+            work,
+        })
+    }
+
+    /// Moves a directory, which must lie in the store, into a layer as one of its forms, and gives its new place. If
+    /// the layer has this form already, `from` is discarded.
+    pub fn attach(self, diff_id: &DiffId, form: Form, from: &Path) -> Result<PathBuf, Error> {
+        let directory = self.directory(diff_id);
+        if !directory.join("layer").exists() {
+            return Err(Error::NoLayer {
+                diff_id: diff_id.to_string(),
+            });
+        }
+        let place = directory.join(form.name());
+        // Renaming onto an empty directory would succeed, which is right: the empty form of an empty layer.
+        match fs::rename(from, &place) {
+            Err(error) if is_occupied(&error) => self.store.discard(from)?,
+            result => result.at("create", &place)?,
+        }
+        Ok(place)
+    }
+
+    /// Removes a layer.
+    pub fn remove(self, diff_id: &DiffId) -> Result<(), Error> {
+        self.store.discard(&self.directory(diff_id))
+    }
+
+    fn directory(self, diff_id: &DiffId) -> PathBuf {
+        self.store.sharded(Bucket::Layers, &text::digits(diff_id))
+    }
+
+    fn equal(self, content: &ContentDigest) -> PathBuf {
+        self.store.sharded(Bucket::Equal, &text::digits(content))
+    }
+}
+
+impl Layer {
+    /// The uncompressed tar.
+    pub fn tar(&self) -> PathBuf {
+        self.directory.join("tar")
+    }
+
+    /// The EROFS image that points into the tar.
+    pub fn index(&self) -> PathBuf {
+        self.directory.join("index")
+    }
+
+    /// One of its directory forms, if it has it.
+    pub fn form(&self, form: Form) -> Option<PathBuf> {
+        Some(self.directory.join(form.name())).filter(|path| path.exists())
+    }
+}
+
+impl Form {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Upper => "upper",
+            Self::Unpacked => "unpacked",
+        }
+    }
+}
+
+impl LayerDraft {
+    /// Where the uncompressed tar is to be written.
+    pub fn tar(&self) -> PathBuf {
+        self.directory.join("tar")
+    }
+
+    /// Where the EROFS image is to be written.
+    pub fn index(&self) -> PathBuf {
+        self.directory.join("index")
+    }
+
+    /// Puts the layer into the store. The caller vouches for the name. If the store has it already, the draft is
+    /// discarded.
+    pub fn commit(self, diff_id: &DiffId, content: &ContentDigest) -> Result<Layer, Error> {
+        let size = |path: PathBuf| {
+            fs::metadata(&path)
+                .map(|metadata| metadata.len())
+                .at("read", &path)
+        };
+        let description = Description {
+            content: *content,
+            tar_size: size(self.tar())?,
+            index_size: size(self.index())?,
+        };
+        self.store
+            .write_record(&self.directory.join("layer"), &description)?;
+        let layers = self.store.layers();
+        let directory = layers.directory(diff_id);
+        self.place(diff_id, &directory)?;
+        layers.remember_content(content, diff_id)?;
+        Ok(Layer {
+            diff_id: *diff_id,
+            content: description.content,
+            tar_size: description.tar_size,
+            directory,
+        })
+    }
+
+    /// Renames the draft into place. A layer there that is not whole gives way.
+    fn place(&self, diff_id: &DiffId, directory: &Path) -> Result<(), Error> {
+        loop {
+            match with_parents(directory, || fs::rename(&self.directory, directory)) {
+                Err(error) if is_occupied(&error) => {
+                    if self.store.layers().get(diff_id)?.is_some() {
+                        return Ok(());
+                    }
+                    self.store.discard(directory)?;
+                }
+                result => return result.at("create", directory),
+            }
+        }
+    }
+}
+
+impl Layers<'_> {
+    /// Notes a layer as the first of its content, unless there is one.
+    fn remember_content(self, content: &ContentDigest, diff_id: &DiffId) -> Result<(), Error> {
+        if self.with_content(content)?.is_some() {
+            return Ok(());
+        }
+        let first = First { layer: *diff_id };
+        self.store.write_record(&self.equal(content), &first)
+    }
+}
+
+impl Drop for LayerDraft {
+    fn drop(&mut self) {
+        // A failure leaves it to the sweep after this process.
+        self.store.discard(&self.directory).ok();
+    }
+}
+
+/// The length of a file; `None` if it is absent.
+fn length(path: &Path) -> Result<Option<u64>, Error> {
+    Ok(optional(fs::metadata(path))
+        .at("read", path)?
+        .map(|metadata| metadata.len()))
+}
+
+/// Whether a rename failed because of what is at the new name.
+fn is_occupied(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Small records: a line that says what follows and carries its checksum, then JSON.
+//!
+//! ```text
+//! rbuild KIND VERSION BLAKE3-OF-BODY\n
+//! {…}
+//! ```
+//!
+//! A record whose line or checksum is not right counts as absent: it is of another version, or a power failure tore
+//! it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Store;
+use crate::error::{Error, IoContext as _, optional};
+
+/// Longer records are not read.
+const LIMIT: u64 = 16 << 20;
+/// How old the time of last use may become.
+const DAY: Duration = Duration::from_hours(24);
+
+/// Something that is kept as a record.
+pub(crate) trait Record: Serialize + DeserializeOwned {
+    /// What it is, in one word.
+    const KIND: &'static str;
+    /// The version of its fields.
+    const VERSION: u32;
+}
+
+/// The bytes of a record.
+fn encode<R: Record>(record: &R) -> Result<Vec<u8>, Error> {
+    let body = serde_json::to_vec(record).map_err(|source| Error::Encode { source })?;
+    let mut bytes = heading::<R>(&body).into_bytes();
+    bytes.extend_from_slice(&body);
+    Ok(bytes)
+}
+
+/// Reads the bytes of a record; `None` if they are not one.
+fn decode<R: Record>(bytes: &[u8]) -> Option<R> {
+    let end = bytes.iter().position(|&byte| byte == b'\n')?;
+    let (line, body) = bytes.split_at(end + 1);
+    if line != heading::<R>(body).as_bytes() {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
+}
+
+/// The line before a record's body.
+fn heading<R: Record>(body: &[u8]) -> String {
+    format!("rbuild {} {} {}\n", R::KIND, R::VERSION, blake3::hash(body))
+}
+
+impl Store {
+    /// Writes a record, in place of an earlier one.
+    pub(crate) fn write_record<R: Record>(&self, path: &Path, record: &R) -> Result<(), Error> {
+        self.write(path, &encode(record)?)
+    }
+}
+
+/// Reads a record. `None` if there is none, or none that can be understood.
+pub(crate) fn read<R: Record>(path: &Path) -> Result<Option<R>, Error> {
+    Ok(open(path)?.and_then(|(_, bytes)| decode(&bytes)))
+}
+
+/// Reads a record and keeps the time of its last use, its file's modification time, exact to a day.
+pub(crate) fn read_used<R: Record>(path: &Path) -> Result<Option<R>, Error> {
+    let Some((file, bytes)) = open(path)? else {
+        return Ok(None);
+    };
+    touch(&file);
+    Ok(decode(&bytes))
+}
+
+/// A record's file and its bytes.
+fn open(path: &Path) -> Result<Option<(File, Vec<u8>)>, Error> {
+    let Some(file) = optional(File::open(path)).at("open", path)? else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::with_capacity(1024);
+    (&file)
+        .take(LIMIT)
+        .read_to_end(&mut bytes)
+        .at("read", path)?;
+    Ok(Some((file, bytes)))
+}
+
+/// Sets a file's time to now if it is older than a day. A store that cannot be written still serves, so failure is
+/// no error.
+fn touch(file: &File) {
+    let now = SystemTime::now();
+    let modified = file.metadata().and_then(|metadata| metadata.modified());
+    if modified.is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > DAY)) {
+        file.set_modified(now).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Word(String);
+
+    impl Record for Word {
+        const KIND: &'static str = "word";
+        const VERSION: u32 = 1;
+    }
+
+    #[test]
+    fn every_torn_or_changed_record_is_absent() {
+        let whole = encode(&Word("hello".to_owned())).unwrap();
+        assert_eq!(decode(&whole), Some(Word("hello".to_owned())));
+        for length in 0..whole.len() {
+            assert_eq!(decode::<Word>(&whole[..length]), None, "cut at {length}");
+            let mut changed = whole.clone();
+            changed[length] ^= 1;
+            assert_eq!(decode::<Word>(&changed), None, "changed at {length}");
+            let mut zeroed = whole.clone();
+            zeroed[length..].fill(0);
+            assert_eq!(decode::<Word>(&zeroed), None, "zeroed from {length}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_last_use_moves_by_days() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let path = directory.path().join("word");
+        store.write_record(&path, &Word("x".to_owned())).unwrap();
+        let set = |age| {
+            let time = SystemTime::now() - age;
+            File::open(&path).unwrap().set_modified(time).unwrap();
+            read_used::<Word>(&path).unwrap().unwrap();
+            std::fs::metadata(&path).unwrap().modified().unwrap() != time
+        };
+        assert!(!set(Duration::from_hours(23)));
+        assert!(set(Duration::from_hours(25)));
+    }
+}

@@ -1,0 +1,343 @@
+//! Opening the store, atomic writes, temporary names, the trash.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::bucket::Bucket;
+use crate::error::{Error, IoContext as _, optional};
+use crate::lock::{LockFile, Mode, Range, RangeLock};
+use crate::{Actions, Blobs, Images, Layers, Mounts, Transfers};
+
+/// The version of the layout that this program reads and writes.
+const VERSION: u32 = 1;
+/// What the file `version` holds.
+const VERSION_TEXT: &[u8] = b"rbuild store 1\n";
+
+/// An open store. Clones are the same store and cheap.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    locks: Arc<LockFile>,
+    /// Names what this process makes; unique among living processes as long as `_alive` is held.
+    owner: u64,
+    _alive: RangeLock,
+    /// How many temporary names were given.
+    names: AtomicU64,
+}
+
+/// What [`Store::sweep`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// How many entries of the trash were deleted.
+    pub deleted: usize,
+    /// How many could not be, and stay for the next time.
+    pub left: usize,
+}
+
+impl Store {
+    /// Opens the store at `root`, making it if the directory is absent or empty. Costs a few system calls.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, Error> {
+        let root = std::path::absolute(root.into()).at("find", Path::new("."))?;
+        let version = root.join("version");
+        match optional(fs::read(&version)).at("read", &version)? {
+            Some(text) => check_version(&root, &text)?,
+            None => create(&root)?,
+        }
+        let locks = Arc::new(LockFile::open(&root.join("lock"))?);
+        let (owner, alive) = take_owner(&locks).at("lock", &root.join("lock"))?;
+        let names = AtomicU64::new(0);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                root,
+                locks,
+                owner,
+                _alive: alive,
+                names,
+            }),
+        })
+    }
+
+    /// The store's directory, absolute.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// The directory of a bucket, which may not exist yet.
+    pub fn directory(&self, bucket: Bucket) -> PathBuf {
+        self.inner.root.join(bucket.name())
+    }
+
+    /// The place of `name`, at least two ASCII characters, in a bucket whose entries are spread over directories.
+    pub(crate) fn sharded(&self, bucket: Bucket, name: &str) -> PathBuf {
+        let shard = name.get(..2).unwrap_or(name);
+        self.directory(bucket).join(shard).join(name)
+    }
+
+    /// The layers, and the uppers of running steps.
+    pub fn layers(&self) -> Layers<'_> {
+        Layers::new(self)
+    }
+
+    /// The results of earlier steps.
+    pub fn actions(&self) -> Actions<'_> {
+        Actions::new(self)
+    }
+
+    /// Image configs and manifests.
+    pub fn blobs(&self) -> Blobs<'_> {
+        Blobs::new(self)
+    }
+
+    /// Images and their names.
+    pub fn images(&self) -> Images<'_> {
+        Images::new(self)
+    }
+
+    /// What is known of compressed layers.
+    pub fn transfers(&self) -> Transfers<'_> {
+        Transfers::new(self)
+    }
+
+    /// The directories of cache mounts.
+    pub fn mounts(&self) -> Mounts<'_> {
+        Mounts::new(self)
+    }
+
+    /// Makes everything durable that was written before. Called once before something is reported done.
+    pub fn sync(&self) -> Result<(), Error> {
+        let root = fs::File::open(self.root()).at("open", self.root())?;
+        rustix::fs::syncfs(root).at("sync", self.root())
+    }
+
+    /// Waits until nobody else, in this process or another, holds this key, and takes it.
+    pub async fn exclusive(&self, key: &[u8; 32]) -> Result<RangeLock, Error> {
+        self.lock(Range::key("step", key), Mode::Exclusive).await
+    }
+
+    /// Waits until no collector is at work; while this is held none begins.
+    pub async fn share(&self) -> Result<RangeLock, Error> {
+        self.lock(Range::STORE, Mode::Shared).await
+    }
+
+    /// Waits until nobody shares the store, and keeps others from doing so: for a collector.
+    pub async fn reserve(&self) -> Result<RangeLock, Error> {
+        self.lock(Range::STORE, Mode::Exclusive).await
+    }
+
+    pub(crate) async fn lock(&self, range: Range, mode: Mode) -> Result<RangeLock, Error> {
+        self.inner
+            .locks
+            .lock(range, mode)
+            .await
+            .at("lock", &self.root().join("lock"))
+    }
+
+    pub(crate) fn try_lock(&self, range: Range, mode: Mode) -> Result<Option<RangeLock>, Error> {
+        self.inner
+            .locks
+            .try_lock(range, mode)
+            .at("lock", &self.root().join("lock"))
+    }
+
+    /// Writes a file: whole or not at all, in place of an earlier one.
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let temporary = self.temporary_file(bytes)?;
+        publish(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary)))
+    }
+
+    /// A new file with these bytes under a temporary name.
+    fn temporary_file(&self, bytes: &[u8]) -> Result<PathBuf, Error> {
+        let path = self.fresh_name(Bucket::Temporary);
+        let open = || {
+            fs::File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o644)
+                .open(&path)
+        };
+        let mut file = with_parents(&path, open).at("create", &path)?;
+        file.write_all(bytes).at("write", &path)?;
+        Ok(path)
+    }
+
+    /// A new directory in a bucket, under a name that shows that this process owns it.
+    pub(crate) fn new_directory(&self, bucket: Bucket) -> Result<PathBuf, Error> {
+        let path = self.fresh_name(bucket);
+        with_parents(&path, || fs::create_dir(&path)).at("create", &path)?;
+        Ok(path)
+    }
+
+    /// A new, empty directory for whatever is to be built in it and then renamed into the store. It is swept when
+    /// this process has ended.
+    pub fn temporary_directory(&self) -> Result<PathBuf, Error> {
+        self.new_directory(Bucket::Temporary)
+    }
+
+    /// A name in a bucket that nobody else uses.
+    fn fresh_name(&self, bucket: Bucket) -> PathBuf {
+        let number = self.inner.names.fetch_add(1, Ordering::Relaxed);
+        self.directory(bucket)
+            .join(format!("{:016x}.{number}", self.inner.owner))
+    }
+
+    /// Removes a file or directory of the store at once, by moving it to the trash. What is absent already is no
+    /// error.
+    pub fn discard(&self, path: &Path) -> Result<(), Error> {
+        let trash = self.fresh_name(Bucket::Trash);
+        match with_existing_parents(&trash, path, || fs::rename(path, &trash)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result.at("remove", path),
+        }
+    }
+
+    /// Deletes what is in the trash, and what processes that have ended left behind. May take long: it is meant
+    /// for a thread of its own.
+    pub fn sweep(&self) -> Result<Swept, Error> {
+        for bucket in [Bucket::Temporary, Bucket::Uppers] {
+            for path in entries(&self.directory(bucket))? {
+                if !self.is_owned(&path) {
+                    self.discard(&path)?;
+                }
+            }
+        }
+        let mut swept = Swept::default();
+        for path in entries(&self.directory(Bucket::Trash))? {
+            match delete(&path) {
+                Ok(()) => swept.deleted += 1,
+                Err(_) => swept.left += 1,
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Whether the process that made an entry lives. If that cannot be found out, it is taken to.
+    fn is_owned(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let owner = name
+            .and_then(|name| name.split('.').next())
+            .and_then(|owner| u64::from_str_radix(owner, 16).ok());
+        match owner {
+            Some(owner) if owner == self.inner.owner => true,
+            Some(owner) => self
+                .inner
+                .locks
+                .is_held(Range::owner(owner))
+                .unwrap_or(true),
+            None => false,
+        }
+    }
+}
+
+/// Compares the version of a store with the program's.
+fn check_version(root: &Path, text: &[u8]) -> Result<(), Error> {
+    if text == VERSION_TEXT {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&text[..text.len().min(40)]);
+    Err(Error::Version {
+        path: root.to_owned(),
+        found: text.trim().trim_start_matches("rbuild store ").to_owned(),
+        expected: VERSION,
+    })
+}
+
+/// Makes a store of an absent or empty directory. Others may be doing the same.
+fn create(root: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .at("create", root)?;
+    let foreign = |path: &PathBuf| {
+        !path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("version"))
+    };
+    let version = root.join("version");
+    if entries(root)?.iter().any(foreign) && !version.exists() {
+        return Err(Error::NotAStore {
+            path: root.to_owned(),
+        });
+    }
+    let temporary = root.join(format!("version.{}", std::process::id()));
+    fs::write(&temporary, VERSION_TEXT).at("write", &temporary)?;
+    fs::rename(&temporary, &version).at("create", &version)
+}
+
+/// A number that no living process has, and the lock that says so.
+fn take_owner(locks: &Arc<LockFile>) -> io::Result<(u64, RangeLock)> {
+    loop {
+        let mut bytes = [0; 8];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+        let owner = u64::from_le_bytes(bytes);
+        if let Some(lock) = locks.try_lock(Range::owner(owner), Mode::Exclusive)? {
+            return Ok((owner, lock));
+        }
+    }
+}
+
+/// The paths in a directory; none if it is absent.
+pub(crate) fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let Some(entries) = optional(fs::read_dir(directory)).at("list", directory)? else {
+        return Ok(Vec::new());
+    };
+    entries
+        .map(|entry| entry.map(|entry| entry.path()).at("list", directory))
+        .collect()
+}
+
+/// Renames something made under a temporary name to where it belongs.
+pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<(), Error> {
+    with_parents(path, || fs::rename(temporary, path)).at("create", path)
+}
+
+/// Does something that makes `path`, and if the directories above it turn out to be absent, again with them.
+pub(crate) fn with_parents<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match (make(), path.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(parent)?;
+            make()
+        }
+        (result, _) => result,
+    }
+}
+
+/// The same for a rename from `source`, whose absence is told apart from that of the directories.
+fn with_existing_parents(
+    path: &Path,
+    source: &Path,
+    rename: impl Fn() -> io::Result<()>,
+) -> io::Result<()> {
+    match rename() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::symlink_metadata(source)?;
+            with_parents(path, rename)
+        }
+        result => result,
+    }
+}
+
+/// Deletes a file or a whole directory. What is absent is deleted.
+fn delete(path: &Path) -> io::Result<()> {
+    let Some(metadata) = optional(fs::symlink_metadata(path))? else {
+        return Ok(());
+    };
+    let deleted = if metadata.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    optional(deleted).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests;
