@@ -1,0 +1,73 @@
+//! Commands that must work, and what they said when they did not.
+
+use std::process::{Command, Output, Stdio};
+
+/// How a command ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The command line, for messages.
+    pub command: String,
+    /// Its exit code, or 128 plus the signal that ended it, as shells have it.
+    pub code: i32,
+    /// What it wrote to standard output; bytes that are not UTF-8 are replaced.
+    pub stdout: String,
+    /// What it wrote to standard error; bytes that are not UTF-8 are replaced.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// The outcome of a finished command.
+    pub fn new(command: String, output: &Output) -> Self {
+        use std::os::unix::process::ExitStatusExt;
+        let status = output.status;
+        Self {
+            command,
+            code: status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Panics unless the command ended well; gives what it wrote to standard output.
+    #[track_caller]
+    pub fn succeeded(&self) -> &str {
+        assert_eq!(self.code, 0, "`{}` failed:\n{}{}", self.command, self.stdout, self.stderr);
+        &self.stdout
+    }
+
+    /// Panics unless the command ended with `code`; gives what it wrote to standard error.
+    #[track_caller]
+    pub fn failed_with(&self, code: i32) -> &str {
+        assert_eq!(self.code, code, "exit code of `{}`:\n{}{}", self.command, self.stdout, self.stderr);
+        &self.stderr
+    }
+
+    /// Panics unless each of `parts` is in what was written to standard error.
+    #[track_caller]
+    pub fn says(&self, parts: &[&str]) -> &Self {
+        for part in parts {
+            assert!(self.stderr.contains(part), "`{}` should say `{part}`, but said:\n{}", self.command, self.stderr);
+        }
+        self
+    }
+}
+
+/// Runs a command to its end, with nothing on standard input.
+#[track_caller]
+pub fn run(command: &mut Command) -> Outcome {
+    let line = format!("{command:?}");
+    let output = command.stdin(Stdio::null()).output();
+    Outcome::new(line.clone(), &output.unwrap_or_else(|error| panic!("cannot run `{line}`: {error}")))
+}
+
+/// Runs a program that must end well; gives its standard output.
+#[track_caller]
+pub fn must(program: &str, args: &[&str]) -> String {
+    run(Command::new(program).args(args)).succeeded().to_owned()
+}
+
+/// Runs a shell script that must end well; gives its standard output. For set-up that Rust says less clearly.
+#[track_caller]
+pub fn shell(directory: &std::path::Path, script: &str) -> String {
+    run(Command::new("bash").args(["-euc", script]).current_dir(directory)).succeeded().to_owned()
+}

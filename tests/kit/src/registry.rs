@@ -1,0 +1,74 @@
+//! Debian's registry, on loopback, with the base images in it.
+
+use std::fs::File;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::supervise;
+
+/// A registry that lives as long as the test process.
+#[derive(Debug)]
+pub struct Registry {
+    port: u16,
+    // Keeps the storage until the process ends.
+    _storage: tempfile::TempDir,
+}
+
+impl Registry {
+    /// Starts a registry that has `library/busybox:latest` and `library/debian:bookworm`. What is pushed to it stays
+    /// in it: the kept images are linked into its storage, not shared with it.
+    pub fn start() -> Self {
+        let storage = crate::scratch();
+        let kept = crate::bases::directory().join("storage");
+        let copied = storage.path().join("storage");
+        crate::command::run(Command::new("cp").arg("-al").arg(kept).arg(&copied)).succeeded();
+        let port = supervise::free_port();
+        let config = storage.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
+            copied.display()
+        );
+        std::fs::write(&config, text).expect("the scratch directory can be written");
+        let log = File::create(storage.path().join("log")).expect("the scratch directory can be written");
+        let config = config.to_str().expect("scratch paths are UTF-8");
+        supervise::server("docker-registry", &["serve", config], &[], log);
+        supervise::wait_for_port(port);
+        Self { port, _storage: storage }
+    }
+
+    /// The registry that the tests of one process share.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Registry> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// `127.0.0.1:PORT`, as image names begin with it.
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The name of the BusyBox image.
+    pub fn busybox(&self) -> String {
+        format!("{}/library/busybox:latest", self.host())
+    }
+
+    /// The name of the Debian image.
+    pub fn debian(&self) -> String {
+        format!("{}/library/debian:bookworm", self.host())
+    }
+
+    /// The text of a Dockerfile with this registry where the files of `testdata` name the default one.
+    pub fn localize(&self, dockerfile: &[u8]) -> Vec<u8> {
+        let (from, to) = (b"127.0.0.1:5000".as_slice(), self.host());
+        let mut text = Vec::with_capacity(dockerfile.len());
+        let mut rest = dockerfile;
+        while let Some(at) = rest.windows(from.len()).position(|window| window == from) {
+            text.extend_from_slice(&rest[..at]);
+            text.extend_from_slice(to.as_bytes());
+            rest = &rest[at + from.len()..];
+        }
+        text.extend_from_slice(rest);
+        text
+    }
+}
