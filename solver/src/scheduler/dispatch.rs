@@ -161,7 +161,11 @@ where
                 self.record(unit, inputs, worked);
             }
             Err(Interrupted::Failed(error)) => self.fail(unit, error),
-            Err(Interrupted::Cancelled) => self.tell_cancelled(unit),
+            Err(Interrupted::Cancelled) => {
+                self.tell_cancelled(unit);
+                // It may notice a cancellation from outside before the dispatcher does.
+                self.end(SolveError::Cancelled);
+            }
         }
     }
 
