@@ -3,4 +3,4 @@ RUN echo first > /onbuild-first
 COPY a.txt /onbuild/a.txt
 ENV trigger=ran
 RUN echo "second $trigger" > /onbuild-second
-RUN ls / > /after
+RUN ls -d /onbuild* > /after
