@@ -1,0 +1,184 @@
+//! What an overlay is made of, and making it.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, CWD, Mode};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsOpenFlags, MountFlags, UnmountFlags, fsconfig_set_flag, fsconfig_set_string, fsopen, mount,
+    unmount,
+};
+
+use super::tree;
+use crate::sys::MountAttributes;
+
+/// As many layers as one overlay takes (`OVL_MAX_STACK` of the kernel).
+pub const MAX_LOWERS: usize = 500;
+
+/// A layer that can be mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Lower {
+    /// A directory that has the layer's files, with deletions in the form of overlayfs. It needs no mount of its own.
+    Directory(PathBuf),
+    /// An EROFS image.
+    Erofs {
+        /// The image, or an index that has only metadata.
+        index: PathBuf,
+        /// The file with the data that the index points into: the layer's tar.
+        tar: Option<PathBuf>,
+    },
+}
+
+/// Where the changes to a root file system go. Both directories must be on one file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upper {
+    /// The changes.
+    pub directory: PathBuf,
+    /// An empty directory for the kernel's use.
+    pub work: PathBuf,
+    /// Whether the changes must survive a crash of the machine. If not, ending the sandbox does not wait for the disk.
+    pub durable: bool,
+}
+
+/// The top of an overlay.
+#[derive(Debug, Clone)]
+pub(crate) enum OverlayUpper {
+    /// None: it is read-only.
+    None,
+    /// A directory.
+    Directory(Upper),
+    /// Memory, gone with the mount.
+    Temporary,
+}
+
+/// An overlay to make.
+#[derive(Debug, Clone)]
+pub(crate) struct Overlay {
+    /// Layers, lowest first.
+    pub(crate) lowers: Vec<Lower>,
+    /// The top.
+    pub(crate) upper: OverlayUpper,
+    /// Attributes of the mount.
+    pub(crate) attributes: MountAttributes,
+}
+
+/// Names, relative to the current directory, for what an overlay is made of.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// The layers, topmost first.
+    pub(super) lowers: Vec<String>,
+    /// Upper and work directory, and whether to sync them.
+    pub(super) upper: Option<(String, String, bool)>,
+}
+
+/// How layers are named to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Syntax {
+    /// One option a layer (Linux 6.5 and later).
+    Separate,
+    /// All in one option, which `fsconfig` would cut at 256 bytes, so through the old call.
+    Joined,
+}
+
+/// Options that keep an overlay's upper directory a plain layer: nothing in it refers to what is below, by whatever
+/// the kernel was configured for.
+const PLAIN: [(&str, &str); 4] = [
+    ("index", "off"),
+    ("redirect_dir", "off"),
+    ("metacopy", "off"),
+    ("xino", "off"),
+];
+
+/// Makes an overlay as a detached mount. `directory` is the current directory.
+pub(super) fn make(
+    parts: &Parts,
+    attributes: MountAttributes,
+    syntax: Syntax,
+) -> Result<OwnedFd, Errno> {
+    match syntax {
+        Syntax::Separate => separate(parts, attributes),
+        Syntax::Joined => joined(parts, attributes),
+    }
+}
+
+fn separate(parts: &Parts, attributes: MountAttributes) -> Result<OwnedFd, Errno> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let context = context.as_fd();
+    fsconfig_set_string(context, "source", "overlay")?;
+    for (key, value) in PLAIN {
+        fsconfig_set_string(context, key, value)?;
+    }
+    for lower in &parts.lowers {
+        fsconfig_set_string(context, "lowerdir+", lower.as_str())?;
+    }
+    if let Some((upper, work, durable)) = &parts.upper {
+        fsconfig_set_string(context, "upperdir", upper.as_str())?;
+        fsconfig_set_string(context, "workdir", work.as_str())?;
+        if !durable {
+            fsconfig_set_flag(context, "volatile")?;
+        }
+    }
+    tree::finish(context, attributes)
+}
+
+fn joined(parts: &Parts, attributes: MountAttributes) -> Result<OwnedFd, Errno> {
+    let mut options = format!("lowerdir={}", parts.lowers.join(":"));
+    for (key, value) in PLAIN {
+        options.push_str(&format!(",{key}={value}"));
+    }
+    if let Some((upper, work, durable)) = &parts.upper {
+        options.push_str(&format!(",upperdir={upper},workdir={work}"));
+        if !durable {
+            options.push_str(",volatile");
+        }
+    }
+    let options = CString::new(options).map_err(|_| Errno::INVAL)?;
+    mount(
+        "overlay",
+        ATTACHED,
+        "overlay",
+        MountFlags::empty(),
+        Some(options.as_c_str()),
+    )?;
+    let copy = tree::bind(None, ATTACHED.as_ref(), false, attributes);
+    unmount(ATTACHED, UnmountFlags::DETACH)?;
+    copy
+}
+
+/// The directory that an overlay made by the old call is attached to for a moment.
+pub(super) const ATTACHED: &str = "attached";
+
+/// The directory that stands in for missing layers.
+pub(super) const EMPTY: &str = "empty";
+
+/// Clears what a volatile overlay left in its work directory, which would make the kernel refuse it.
+pub(super) fn clear_volatile_mark(work: &std::path::Path) {
+    let mark = work.join("work/incompat/volatile");
+    // An absent mark is the rule, and the mount reports what matters.
+    let _ = rustix::fs::unlinkat(CWD, mark, AtFlags::REMOVEDIR);
+}
+
+/// Makes upper and work directories in a temporary file system mounted on `name`.
+pub(super) fn temporary_upper(
+    root: BorrowedFd<'_>,
+    name: &str,
+) -> Result<(String, String), Errno> {
+    let upper = format!("{name}/upper");
+    let work = format!("{name}/work");
+    rustix::fs::mkdirat(root, &upper, Mode::from_raw_mode(0o755))?;
+    rustix::fs::mkdirat(root, &work, Mode::from_raw_mode(0o755))?;
+    Ok((upper, work))
+}
+
+/// Whether the kernel takes this path as an option's value without reading anything into it.
+pub(super) fn is_plain(path: &OsStr) -> bool {
+    let bytes = path.as_bytes();
+    bytes.first() == Some(&b'/')
+        && bytes.len() < 200
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/-_.+@".contains(byte))
+}
