@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime};
 use engine::event::{Event, Listener};
 
 pub(crate) use style::Colors;
+pub(crate) use text::{single_line, truncate, width};
 
 /// Events that may wait for a display before those who send them have to.
 const QUEUE: usize = 1024;
@@ -172,7 +173,7 @@ impl Listener for Display {
             .cloned();
         if let Some(sender) = sender {
             // An error says that the display has ended: nobody is left to be told.
-            let _ = sender.send(event);
+            drop(sender.send(event));
         }
     }
 }
@@ -197,7 +198,7 @@ fn show(mut view: impl View, events: &Receiver<Event>) {
     }
     if writable {
         // Nothing can be said about an output that is closed.
-        let _ = view.finish(SystemTime::now());
+        drop(view.finish(SystemTime::now()));
     }
 }
 

@@ -195,7 +195,7 @@ impl<W: Write + Send> View for Plain<W> {
             EventKind::Missed(..) => {}
             EventKind::Log(id, _, bytes) => self.with_row(*id, |row| row.log(bytes, at)),
             EventKind::Transfer(id, transfer) => {
-                self.with_row(*id, |row| row.transfer(transfer, at))
+                self.with_row(*id, |row| row.transfer(transfer, at));
             }
             EventKind::Completed(id) => self.end(*id, at, |row| {
                 row.started.map_or_else(
@@ -348,7 +348,7 @@ impl Moved {
         line += &transfer_bytes(transfer).map_or_else(String::new, |bytes| format!(" {bytes}"));
         let seconds = elapsed(self.started, at).as_secs_f64();
         if seconds > 0.01 {
-            line += &format!(" {seconds:.1}s");
+            line += format!(" {seconds:.1}s").as_str();
         }
         if transfer.done {
             line += " done";

@@ -212,7 +212,7 @@ impl Row {
 
 fn line(batch: &mut Vec<u8>, status: &Status<'_>) {
     // Writing plain data to memory cannot fail.
-    let _ = serde_json::to_writer(&mut *batch, status);
+    drop(serde_json::to_writer(&mut *batch, status));
     batch.push(b'\n');
 }
 

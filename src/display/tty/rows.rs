@@ -16,7 +16,7 @@ const KEPT_LINES: usize = 500;
 /// All steps.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    rows: Vec<Row>,
+    all: Vec<Row>,
     by_id: HashMap<VertexId, usize>,
     /// Rows in the order in which they began.
     shown: Vec<usize>,
@@ -69,14 +69,14 @@ impl Rows {
         let at = event.at;
         match &event.kind {
             EventKind::Vertex(vertex) => {
-                self.by_id.insert(vertex.id, self.rows.len());
-                self.rows.push(Row::new(text::single_line(&vertex.name)));
+                self.by_id.insert(vertex.id, self.all.len());
+                self.all.push(Row::new(text::single_line(&vertex.name)));
             }
             EventKind::Started(id) => self.change(*id, |row| row.start(at)),
             EventKind::Cached(id, _) => self.change(*id, |row| row.end(State::Cached, at)),
             EventKind::Missed(id, why) => {
                 if let Some(&index) = self.by_id.get(id) {
-                    self.rows[index].note =
+                    self.all[index].note =
                         (*why == CacheMiss::InputsChanged).then_some("(inputs changed)");
                 }
             }
@@ -91,29 +91,29 @@ impl Rows {
 
     /// How many steps there are.
     pub(super) fn total(&self) -> usize {
-        self.rows.len()
+        self.all.len()
     }
 
     /// How many of them ended.
     pub(super) fn ended(&self) -> usize {
-        self.rows.iter().filter(|row| row.ended.is_some()).count()
+        self.all.iter().filter(|row| row.ended.is_some()).count()
     }
 
     /// Those that began, in that order.
     pub(super) fn shown(&self) -> impl Iterator<Item = &Row> {
-        self.shown.iter().map(|&index| &self.rows[index])
+        self.shown.iter().map(|&index| &self.all[index])
     }
 
     /// Those that failed.
     pub(super) fn failed(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter().filter(|row| row.state == State::Failed)
+        self.all.iter().filter(|row| row.state == State::Failed)
     }
 
     fn change(&mut self, id: VertexId, change: impl FnOnce(&mut Row)) {
         let Some(&index) = self.by_id.get(&id) else {
             return;
         };
-        let row = &mut self.rows[index];
+        let row = &mut self.all[index];
         if row.state == State::Waiting {
             self.shown.push(index);
             row.state = State::Running;

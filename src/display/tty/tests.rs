@@ -6,9 +6,12 @@ use super::super::fixtures::{self, at, cached, completed, log, missed, started, 
 use super::*;
 use crate::display::Colors;
 
+/// Tells columns and rows.
+type Size = Box<dyn Fn() -> (usize, usize) + Send>;
+
 /// A terminal of a size that tests can change.
 struct Terminal {
-    view: Tty<Vec<u8>, Box<dyn Fn() -> (usize, usize) + Send>>,
+    view: Tty<Vec<u8>, Size>,
     model: vt100::Parser,
     read: usize,
 }
@@ -61,7 +64,7 @@ impl Terminal {
     }
 }
 
-fn size(columns: u16, rows: u16) -> Box<dyn Fn() -> (usize, usize) + Send> {
+fn size(columns: u16, rows: u16) -> Size {
     Box::new(move || (columns.into(), rows.into()))
 }
 

@@ -1,0 +1,145 @@
+//! Builds and images, as the commands see them.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use crate::args::host::HostArg;
+use crate::args::output::OutputArg;
+
+/// Where the Dockerfile is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Dockerfile {
+    /// `Dockerfile` in the context.
+    InContext,
+    /// A file.
+    File(PathBuf),
+    /// Text, as read from standard input.
+    Text(Vec<u8>),
+}
+
+/// A secret, ready to be mounted.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Secret {
+    /// A file of the host.
+    File(PathBuf),
+    /// A value from the environment.
+    Value(Vec<u8>),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Value(_) => f.write_str("Value(…)"),
+        }
+    }
+}
+
+/// The network of steps and containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum ContainerNetwork {
+    /// The engine's own choice
+    #[default]
+    Default,
+    /// The network of this machine
+    Host,
+    /// Only a loopback device
+    None,
+}
+
+/// What is to be built. The flags in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BuildRequest {
+    pub context: PathBuf,
+    pub dockerfile: Dockerfile,
+    pub tags: Vec<String>,
+    /// Without a value: declared, but not in the environment either.
+    pub build_args: Vec<(String, Option<String>)>,
+    pub target: Option<String>,
+    pub no_cache: bool,
+    pub pull: bool,
+    pub labels: Vec<(String, String)>,
+    pub network: ContainerNetwork,
+    pub hosts: Vec<HostArg>,
+    pub secrets: Vec<(String, Secret)>,
+    /// Empty: the image goes into the store.
+    pub outputs: Vec<OutputArg>,
+    pub jobs: Option<usize>,
+}
+
+/// A finished build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Built {
+    /// The digest of the image's config (`sha256:…`): its id.
+    pub config: String,
+    /// The digest of its manifest.
+    pub manifest: String,
+    /// The manifest's size in bytes.
+    pub manifest_size: u64,
+    /// The manifest's media type.
+    pub media_type: String,
+    /// The names it was given, in full (`docker.io/library/a:latest`).
+    pub names: Vec<String>,
+}
+
+/// An image that was fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pulled {
+    /// Its name in full.
+    pub name: String,
+    /// The digest that the name stands for in the registry.
+    pub digest: String,
+    /// Whether the store lacked it.
+    pub new: bool,
+}
+
+/// An image that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pushed {
+    /// Its name in full.
+    pub name: String,
+    /// The digest of its manifest.
+    pub digest: String,
+    /// The manifest's size in bytes.
+    pub size: u64,
+}
+
+/// An image in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImageSummary {
+    /// `sha256:…`, the digest of its config.
+    pub id: String,
+    /// Its names as people write them (`busybox:latest`).
+    pub names: Vec<String>,
+    /// Names with digests that it has in registries (`busybox@sha256:…`).
+    pub digests: Vec<String>,
+    /// When it was made.
+    pub created: Option<SystemTime>,
+    /// Bytes of its layers, uncompressed.
+    pub size: u64,
+}
+
+/// All about an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImageDetail {
+    pub summary: ImageSummary,
+    /// The digest of its manifest.
+    pub manifest: String,
+    /// The manifest's media type.
+    pub media_type: String,
+    /// The manifest's size in bytes.
+    pub manifest_size: u64,
+    /// The OCI image config.
+    pub config: serde_json::Value,
+    /// Bytes of each layer, lowest first.
+    pub layer_sizes: Vec<u64>,
+}
+
+/// What removing an image took away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// A name.
+    Untagged(String),
+    /// An image or a layer, by digest.
+    Deleted(String),
+}

@@ -1,0 +1,101 @@
+//! What the commands need of an engine: plain data and one trait.
+//!
+//! The commands name no engine. The one in this process stands behind the trait, a daemon's client can, and so does the
+//! fake of the tests.
+
+mod containers;
+mod images;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::event::Listener;
+
+pub(crate) use containers::{
+    Attached, ContainerDetail, ContainerState, ContainerSummary, Ended, ExecRequest, LogPiece,
+    LogQuery, Process, PullPolicy, RunRequest, Streams, VolumeMount,
+};
+pub(crate) use images::{
+    BuildRequest, Built, ContainerNetwork, Dockerfile, ImageDetail, ImageSummary, Pulled, Pushed,
+    Removal, Secret,
+};
+
+use crate::error::BackendError;
+
+/// An engine. Dropping a future stops what it does.
+pub(crate) trait Backend: Sized {
+    /// A running process of a container.
+    type Process: Process;
+
+    /// Builds an image.
+    async fn build(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Built, BackendError>;
+
+    /// Fetches an image.
+    async fn pull(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pulled, BackendError>;
+
+    /// Sends an image to the registry in its name.
+    async fn push(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pushed, BackendError>;
+
+    /// All images, the newest first.
+    async fn images(&self) -> Result<Vec<ImageSummary>, BackendError>;
+
+    /// One image, by name, digest, id or a unique beginning of its id.
+    async fn image(&self, name: &str) -> Result<ImageDetail, BackendError>;
+
+    /// Gives an image another name.
+    async fn tag(&self, name: &str, new_name: &str) -> Result<(), BackendError>;
+
+    /// Removes a name, and with its last name the image; `force` also when containers use it.
+    async fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removal>, BackendError>;
+
+    /// Writes images to an archive that Docker and OCI tools read; `None` is standard output.
+    async fn save(&self, names: &[String], file: Option<PathBuf>) -> Result<(), BackendError>;
+
+    /// Reads the images of an archive, and gives their names, or the ids of those without; `None` is standard input.
+    async fn load(&self, file: Option<PathBuf>) -> Result<Vec<String>, BackendError>;
+
+    /// Makes a container without starting it, and gives its id.
+    async fn create(
+        &self,
+        request: RunRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<String, BackendError>;
+
+    /// Starts a container whose output is kept, and which outlives this program.
+    async fn start(&self, id: &str) -> Result<(), BackendError>;
+
+    /// Starts a container and gives its streams, while its output is kept as well.
+    async fn start_attached(&self, id: &str) -> Result<Attached<Self::Process>, BackendError>;
+
+    /// Starts a process in a running container.
+    async fn exec(&self, request: ExecRequest) -> Result<Attached<Self::Process>, BackendError>;
+
+    /// Containers, the newest first; those that are not running only with `all`.
+    async fn containers(&self, all: bool) -> Result<Vec<ContainerSummary>, BackendError>;
+
+    /// One container, by name, id or a unique beginning of its id.
+    async fn container(&self, name: &str) -> Result<ContainerDetail, BackendError>;
+
+    /// Gives the kept output of a container, piece by piece, until there is no more or `each` says so with `false`.
+    async fn logs(
+        &self,
+        query: LogQuery,
+        each: &mut dyn FnMut(LogPiece) -> bool,
+    ) -> Result<(), BackendError>;
+
+    /// Sends the container's own stop signal, and kills it after `seconds` (its own time when `None`).
+    async fn stop(&self, name: &str, seconds: Option<u64>) -> Result<(), BackendError>;
+
+    /// Sends a signal to a container's first process.
+    async fn kill(&self, name: &str, signal: i32) -> Result<(), BackendError>;
+
+    /// Removes a container; a running one only with `force`, which kills it.
+    async fn remove(&self, name: &str, force: bool) -> Result<(), BackendError>;
+
+    /// Waits until a container has ended.
+    async fn wait(&self, name: &str) -> Result<Ended, BackendError>;
+}

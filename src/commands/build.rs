@@ -1,0 +1,329 @@
+//! `rbuild build`: from the flags to a request, and from the result to what Docker's users expect of it.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{ArgAction, Args};
+use serde_json::json;
+
+use super::Context;
+use crate::args::host::HostArg;
+use crate::args::output::{Dest, OutputArg, OutputKind};
+use crate::args::secret::{SecretArg, SecretPlace};
+use crate::args::{key_value, label};
+use crate::backend::{Backend, BuildRequest, Built, ContainerNetwork, Dockerfile, Secret};
+use crate::display::Mode;
+use crate::error::Error;
+use crate::settings::{SOURCE_DATE_EPOCH, Settings};
+use crate::signals::interruptible;
+
+/// Largest Dockerfile taken from standard input.
+const MAX_DOCKERFILE: u64 = 16 << 20;
+
+/// Flags of `rbuild build`.
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// The build context: a directory
+    #[arg(value_name = "PATH")]
+    pub context: String,
+    /// Name the image: `name[:tag]`; may be repeated
+    #[arg(short, long = "tag", value_name = "NAME")]
+    pub tags: Vec<String>,
+    /// The Dockerfile; `-` is standard input [default: Dockerfile in PATH]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Set a variable that the Dockerfile declares with ARG; without a value it comes from the environment
+    #[arg(long = "build-arg", value_name = "KEY[=VALUE]", value_parser = key_value)]
+    pub variables: Vec<(String, Option<String>)>,
+    /// Build this stage rather than the last
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// Run every step again
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    pub no_cache: bool,
+    /// Ask the registry for newer base images
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    pub pull: bool,
+    /// Give the image a label
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+    /// Write the image's ID to a file
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+    /// Write what is known of the result to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// What is shown of the build [env: BUILDKIT_PROGRESS]
+    #[arg(long, value_name = "MODE", conflicts_with = "quiet")]
+    pub progress: Option<Mode>,
+    /// Print only the image's ID
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// The network of steps that do not choose one
+    #[arg(long, value_name = "MODE", default_value = "default")]
+    pub network: ContainerNetwork,
+    /// Add a line to the steps' /etc/hosts
+    #[arg(long = "add-host", value_name = "HOST:IP")]
+    pub hosts: Vec<HostArg>,
+    /// Let steps mount a secret: `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`
+    #[arg(long = "secret", value_name = "SPEC")]
+    pub secrets: Vec<SecretArg>,
+    /// Write the result: `type=oci|docker|tar|local|image|registry[,dest=PATH][,name=NAME]`; a bare path is a directory,
+    /// `-` a tar on standard output
+    #[arg(short, long = "output", value_name = "SPEC")]
+    pub outputs: Vec<OutputArg>,
+    /// Push the image to the registries in its names
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    pub push: bool,
+    /// Put the image into the store, also when there are other outputs
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    pub load: bool,
+    /// The platform to build for: only this machine's own
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// How many steps run at the same time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+}
+
+/// Builds.
+pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) -> Result<u8, Error> {
+    let mode = if args.quiet {
+        Some(Mode::Quiet)
+    } else {
+        args.progress
+    };
+    let iidfile = args.iidfile.clone();
+    let metadata_file = args.metadata_file.clone();
+    let request = request(args, cx.settings, std::io::stdin())?;
+    let (display, mode) = cx.display(mode, "Building")?;
+    let display = Arc::new(display);
+    let listener = Arc::clone(&display);
+    let result = interruptible(async { Ok(cx.backend.build(request, listener).await?) }).await;
+    display.finish();
+    let built = result?;
+    if let Some(path) = iidfile {
+        write(&path, built.config.as_bytes())?;
+    }
+    if let Some(path) = metadata_file {
+        write(&path, &metadata(&built))?;
+    }
+    if mode == Mode::Quiet {
+        cx.printer.line(&built.config)?;
+    }
+    Ok(0)
+}
+
+/// Turns flags into a request.
+fn request(args: BuildArgs, settings: &Settings, stdin: impl Read) -> Result<BuildRequest, Error> {
+    check_platform(args.platform.as_deref())?;
+    let context = context(&args.context)?;
+    let outputs = outputs(&args)?;
+    Ok(BuildRequest {
+        context,
+        dockerfile: dockerfile(args.file, stdin)?,
+        tags: args.tags,
+        build_args: build_args(args.variables, settings),
+        target: args.target,
+        no_cache: args.no_cache,
+        pull: args.pull,
+        labels: args.labels,
+        network: args.network,
+        hosts: args.hosts,
+        secrets: secrets(args.secrets, settings)?,
+        outputs,
+        jobs: args.jobs.map(usize::from),
+    })
+}
+
+fn context(path: &str) -> Result<PathBuf, Error> {
+    if path == "-" {
+        return Err(Error::Usage(
+            "a context on standard input is not supported yet: give a directory".to_owned(),
+        ));
+    }
+    let remote = [
+        "http://",
+        "https://",
+        "git://",
+        "git@",
+        "ssh://",
+        "github.com/",
+    ];
+    if remote.iter().any(|prefix| path.starts_with(prefix)) {
+        return Err(Error::Usage(format!(
+            "the remote context `{path}` is not supported yet: give a directory"
+        )));
+    }
+    Ok(path.into())
+}
+
+fn dockerfile(file: Option<PathBuf>, stdin: impl Read) -> Result<Dockerfile, Error> {
+    let Some(path) = file else {
+        return Ok(Dockerfile::InContext);
+    };
+    if path != Path::new("-") {
+        return Ok(Dockerfile::File(path));
+    }
+    let mut text = Vec::new();
+    stdin
+        .take(MAX_DOCKERFILE + 1)
+        .read_to_end(&mut text)
+        .map_err(|source| Error::Io {
+            action: "read the Dockerfile from standard input",
+            source,
+        })?;
+    if text.len() as u64 > MAX_DOCKERFILE {
+        return Err(Error::Usage(
+            "the Dockerfile on standard input is larger than 16 MiB".to_owned(),
+        ));
+    }
+    Ok(Dockerfile::Text(text))
+}
+
+/// Arguments without a value are taken from the environment, as is the time that everything built bears.
+fn build_args(
+    given: Vec<(String, Option<String>)>,
+    settings: &Settings,
+) -> Vec<(String, Option<String>)> {
+    let lookup = |name: &str| {
+        settings
+            .lookup(name)
+            .and_then(|value| value.into_string().ok())
+    };
+    let mut list: Vec<(String, Option<String>)> = given
+        .into_iter()
+        .map(|(name, value)| {
+            let value = value.or_else(|| lookup(&name));
+            (name, value)
+        })
+        .collect();
+    if !list.iter().any(|(name, _)| name == SOURCE_DATE_EPOCH)
+        && let Some(time) = lookup(SOURCE_DATE_EPOCH)
+    {
+        list.push((SOURCE_DATE_EPOCH.to_owned(), Some(time)));
+    }
+    list
+}
+
+fn secrets(given: Vec<SecretArg>, settings: &Settings) -> Result<Vec<(String, Secret)>, Error> {
+    use std::os::unix::ffi::OsStringExt;
+    let lookup = |name: &str| {
+        settings
+            .lookup(name)
+            .map(|value| Secret::Value(value.into_vec()))
+    };
+    given
+        .into_iter()
+        .map(|SecretArg { id, place }| {
+            let secret = match place {
+                SecretPlace::File(path) => Secret::File(path),
+                SecretPlace::Env(name) => lookup(&name).ok_or_else(|| {
+                    Error::Usage(format!("secret `{id}`: the variable `{name}` is not set"))
+                })?,
+                SecretPlace::Either => {
+                    lookup(&id).unwrap_or_else(|| Secret::File(PathBuf::from(&id)))
+                }
+            };
+            if let Secret::File(path) = &secret
+                && !path.is_file()
+            {
+                return Err(Error::Usage(format!(
+                    "secret `{id}`: there is no file `{}`",
+                    path.display()
+                )));
+            }
+            Ok((id, secret))
+        })
+        .collect()
+}
+
+/// The outputs, those of `--push` and `--load` among them.
+fn outputs(args: &BuildArgs) -> Result<Vec<OutputArg>, Error> {
+    let mut outputs = args.outputs.clone();
+    let to_stdout = outputs
+        .iter()
+        .filter(|output| output.dest == Dest::Stdout)
+        .count();
+    if to_stdout > 1 || (to_stdout == 1 && args.quiet) {
+        return Err(Error::Usage(
+            "only one thing can be written to standard output".to_owned(),
+        ));
+    }
+    let named = !args.tags.is_empty() || outputs.iter().any(|output| !output.names.is_empty());
+    let pushes = args.push
+        || outputs
+            .iter()
+            .any(|output| output.kind == OutputKind::Registry || output.push);
+    if pushes && !named {
+        return Err(Error::Usage(
+            "a name is needed to push: give one with `--tag`".to_owned(),
+        ));
+    }
+    if args.push {
+        outputs.push(OutputArg::new(OutputKind::Registry, Dest::None));
+    }
+    if (args.load || args.push)
+        && !outputs
+            .iter()
+            .any(|output| output.kind == OutputKind::Image)
+    {
+        outputs.push(OutputArg::new(OutputKind::Image, Dest::None));
+    }
+    Ok(outputs)
+}
+
+/// Only this machine's own platform can be built for.
+pub(super) fn check_platform(platform: Option<&str>) -> Result<(), Error> {
+    let host = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    match platform {
+        None => Ok(()),
+        Some(asked)
+            if asked == format!("linux/{host}")
+                || asked == format!("linux/{}", std::env::consts::ARCH) =>
+        {
+            Ok(())
+        }
+        Some(asked) => Err(Error::Usage(format!(
+            "the platform `{asked}` is not supported yet: only `linux/{host}` is"
+        ))),
+    }
+}
+
+/// The metadata file's keys, as `docker buildx build` writes them.
+fn metadata(built: &Built) -> Vec<u8> {
+    let mut metadata = json!({
+        "containerimage.config.digest": built.config,
+        "containerimage.descriptor": {
+            "mediaType": built.media_type,
+            "digest": built.manifest,
+            "size": built.manifest_size,
+        },
+        "containerimage.digest": built.manifest,
+    });
+    if !built.names.is_empty() {
+        metadata["image.name"] = built.names.join(",").into();
+    }
+    format!("{metadata:#}\n").into_bytes()
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    std::fs::write(path, bytes).map_err(|source| Error::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+#[path = "build_tests.rs"]
+mod tests;
