@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::record::{self, Record};
-use crate::{Bucket, Store, text};
+use crate::{Bucket, Store, names};
 
 /// The action records of a store. Keys are the bytes of the solver's keys.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,6 @@ pub struct Actions<'a> {
 /// A record of layers, base first.
 #[derive(Debug, Serialize, Deserialize)]
 struct Chain {
-    #[serde(with = "text::list")]
     layers: Vec<DiffId>,
 }
 
@@ -87,6 +86,6 @@ impl<'a> Actions<'a> {
     }
 
     fn path(self, bucket: Bucket, key: &[u8; 32]) -> PathBuf {
-        self.store.sharded(bucket, &text::hex(key))
+        self.store.sharded(bucket, &names::hex(key))
     }
 }

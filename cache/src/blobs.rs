@@ -4,10 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use layer::Digest;
-use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, IoContext as _, optional};
-use crate::{Bucket, Store, text};
+use crate::{Bucket, Store, names};
 
 /// The blobs of a store.
 #[derive(Debug, Clone, Copy)]
@@ -50,14 +49,13 @@ impl<'a> Blobs<'a> {
 
     fn path(self, digest: &Digest) -> PathBuf {
         let directory = self.store.directory(Bucket::Blobs).join("sha256");
-        directory.join(text::digits(digest))
+        directory.join(names::digits(digest))
     }
 }
 
 /// Whether bytes have a digest.
 fn check(digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
-    let actual = text::hex(&Sha256::digest(bytes).into());
-    if actual == text::digits(digest) {
+    if Digest::of(bytes) == *digest {
         Ok(())
     } else {
         Err(Error::DamagedBlob {

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! file   = magic:[u8; 8] count:u64 checksum:[u8; 32] entry*     checksum: BLAKE3 of the entries
-//! entry  = path:u64       the first 8 bytes of the BLAKE3 of the path
+//! entry  = path:u64       a hash of the path, see `path_hash`
 //!          device:u64 inode:u64 size:u64
 //!          mtime:i64 mtime_ns:u32 ctime_ns:u32 ctime:i64
 //!          digest:[u8; 32]
@@ -24,7 +24,7 @@ use layer::ContentDigest;
 use rustix::fs::Stat;
 
 use crate::error::Error;
-use crate::{Bucket, Store, text};
+use crate::{Bucket, Store, names};
 
 /// Begins every file, and names its version.
 const MAGIC: [u8; 8] = *b"rbuildc1";
@@ -89,7 +89,7 @@ impl FileStamp {
     /// The stamp of the file at `path`, relative to the context.
     pub fn new(path: &[u8], stat: &Stat) -> Self {
         let mut bytes = [0; STAMP];
-        bytes[..8].copy_from_slice(&blake3::hash(path).as_bytes()[..8]);
+        bytes[..8].copy_from_slice(&path_hash(path).to_le_bytes());
         bytes[8..16].copy_from_slice(&stat.st_dev.to_le_bytes());
         bytes[16..24].copy_from_slice(&stat.st_ino.to_le_bytes());
         bytes[24..32].copy_from_slice(&(stat.st_size as u64).to_le_bytes());
@@ -127,7 +127,7 @@ impl ContextMemory {
     /// What the store knows of the context that goes by `name`, best its absolute path. Must be called before the
     /// walk of the context begins. What cannot be read is not known.
     pub fn load(store: &Store, name: &str) -> Self {
-        let path = store.directory(Bucket::Contexts).join(text::hashed(name));
+        let path = store.directory(Bucket::Contexts).join(names::hashed(name));
         let began = SystemTime::now();
         let file = read(&path).unwrap_or_else(|| vec![0; HEADER]);
         let mut by_path =
@@ -165,22 +165,20 @@ impl ContextMemory {
     /// Remembers the files of a walk. What was known of others is kept as long as it is not the greater part. Writes
     /// nothing when nothing is new; whether it wrote.
     pub fn save(self, files: &[(FileStamp, ContentDigest)]) -> Result<bool, Error> {
+        if !files
+            .iter()
+            .any(|(stamp, digest)| self.is_news(stamp, digest))
+        {
+            return Ok(false);
+        }
         let mut unseen = self.by_path.clone();
         let mut entries = Vec::with_capacity(files.len() * ENTRY);
-        let mut changed = false;
         for (stamp, digest) in files {
             unseen.remove(&stamp.path());
-            let start = entries.len();
             if stamp.is_settled(self.began) {
                 entries.extend_from_slice(&stamp.bytes);
                 entries.extend_from_slice(digest.as_bytes());
-                changed |= self.entry(stamp.path()) != Some(&entries[start..]);
-            } else {
-                changed |= self.entry(stamp.path()).is_some();
             }
-        }
-        if !changed {
-            return Ok(false);
         }
         if unseen.len() <= files.len() {
             let mut kept: Vec<u32> = unseen.into_values().collect();
@@ -191,6 +189,16 @@ impl ContextMemory {
         }
         self.write(&entries)?;
         Ok(true)
+    }
+
+    /// Whether what a walk found of a file differs from what is known.
+    fn is_news(&self, stamp: &FileStamp, digest: &ContentDigest) -> bool {
+        match self.entry(stamp.path()) {
+            Some(entry) if stamp.is_settled(self.began) => {
+                entry[..STAMP] != stamp.bytes || entry[STAMP..] != digest.as_bytes()[..]
+            }
+            known => known.is_some() || stamp.is_settled(self.began),
+        }
     }
 
     fn write(&self, entries: &[u8]) -> Result<(), Error> {
@@ -225,6 +233,23 @@ fn read(path: &std::path::Path) -> Option<Vec<u8>> {
         && count.checked_mul(ENTRY) == Some(entries.len())
         && blake3::hash(entries).as_bytes() == &header[16..];
     whole.then_some(bytes)
+}
+
+/// A hash of a path: per word of 8 bytes, the last one padded with zeros, an exclusive or, a multiplication and a fold.
+/// It only has to spread: a file must agree in all of its stamp to be taken for a known one, and two that agree in
+/// device and inode are one file.
+fn path_hash(path: &[u8]) -> u64 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: u64| {
+        let product = (hash ^ word).wrapping_mul(FACTOR);
+        product ^ (product >> 32)
+    };
+    let words = path.chunks(8).map(|chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        u64::from_le_bytes(word)
+    });
+    mix(words.fold(path.len() as u64, mix), FACTOR)
 }
 
 /// A little-endian number of 8 bytes.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::record::{self, Record};
 use crate::store::entries;
-use crate::{Bucket, Store, text};
+use crate::{Bucket, Store, names};
 
 /// How many digits an identifier has at most.
 const ID_DIGITS: usize = 64;
@@ -27,10 +27,8 @@ pub struct Images<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Its identifier: the digest of its config, which is among the blobs.
-    #[serde(with = "text")]
     pub id: Digest,
     /// Its layers, base first.
-    #[serde(with = "text::list")]
     pub layers: Vec<DiffId>,
     /// When it came into the store.
     pub stored: SystemTime,
@@ -42,10 +40,8 @@ pub struct Tag {
     /// The name, normalised by the caller.
     pub name: String,
     /// The image.
-    #[serde(with = "text")]
     pub image: Digest,
     /// The manifest that the name led to where the image came from, if it came from a registry or an archive.
-    #[serde(with = "text::option")]
     pub manifest: Option<Digest>,
     /// When the name was given.
     pub tagged: SystemTime,
@@ -78,12 +74,12 @@ impl<'a> Images<'a> {
     /// Keeps an image, in place of an earlier record of it.
     pub fn put(self, image: &Image) -> Result<(), Error> {
         self.store
-            .write_record(&self.image_path(&text::digits(&image.id)), image)
+            .write_record(&self.image_path(&names::digits(&image.id)), image)
     }
 
     /// The image with this identifier.
     pub fn get(self, id: &Digest) -> Result<Option<Image>, Error> {
-        record::read(&self.image_path(&text::digits(id)))
+        record::read(&self.image_path(&names::digits(id)))
     }
 
     /// Gives an image a name, which any other image that had it loses.
@@ -150,7 +146,7 @@ impl<'a> Images<'a> {
         for tag in self.tags()?.iter().filter(|tag| tag.image == *id) {
             self.untag(&tag.name)?;
         }
-        self.store.discard(&self.image_path(&text::digits(id)))
+        self.store.discard(&self.image_path(&names::digits(id)))
     }
 
     /// The only image whose identifier begins with these digits.
@@ -187,7 +183,7 @@ impl<'a> Images<'a> {
     }
 
     fn tag_path(self, name: &str) -> PathBuf {
-        self.store.directory(Bucket::Tags).join(text::hashed(name))
+        self.store.directory(Bucket::Tags).join(names::hashed(name))
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, IoContext as _, optional};
 use crate::record::{self, Record};
 use crate::store::with_parents;
-use crate::{Bucket, Store, text};
+use crate::{Bucket, Store, names};
 
 /// The layers of a store.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +62,6 @@ pub struct Upper {
 /// What is kept of a layer in its file `layer`. The lengths tell a layer that a power failure cut short.
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
-    #[serde(with = "text")]
     content: ContentDigest,
     tar_size: u64,
     index_size: u64,
@@ -76,7 +75,6 @@ impl Record for Description {
 /// Which layer was the first of its content.
 #[derive(Debug, Serialize, Deserialize)]
 struct First {
-    #[serde(with = "text")]
     layer: DiffId,
 }
 
@@ -167,11 +165,11 @@ impl<'a> Layers<'a> {
     }
 
     fn directory(self, diff_id: &DiffId) -> PathBuf {
-        self.store.sharded(Bucket::Layers, &text::digits(diff_id))
+        self.store.sharded(Bucket::Layers, &names::digits(diff_id))
     }
 
     fn equal(self, content: &ContentDigest) -> PathBuf {
-        self.store.sharded(Bucket::Equal, &text::digits(content))
+        self.store.sharded(Bucket::Equal, &names::digits(content))
     }
 }
 

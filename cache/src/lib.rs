@@ -25,9 +25,9 @@ pub mod images;
 pub mod layers;
 pub mod lock;
 pub mod mounts;
+mod names;
 mod record;
 mod store;
-mod text;
 pub mod transfers;
 
 pub use actions::Actions;

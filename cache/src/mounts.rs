@@ -10,7 +10,7 @@ use crate::error::{Error, IoContext as _};
 use crate::lock::{Mode, Range, RangeLock};
 use crate::record::{self, Record};
 use crate::store::{entries, publish};
-use crate::{Bucket, Store, text};
+use crate::{Bucket, Store, names};
 
 /// The first pause while a directory is only to be had by waiting.
 const FIRST_PAUSE: Duration = Duration::from_micros(500);
@@ -158,7 +158,7 @@ impl<'a> Mounts<'a> {
     }
 
     fn directory(self, id: &str) -> PathBuf {
-        self.store.directory(Bucket::Mounts).join(text::hashed(id))
+        self.store.directory(Bucket::Mounts).join(names::hashed(id))
     }
 }
 

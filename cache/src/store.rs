@@ -257,13 +257,8 @@ fn create(root: &Path) -> Result<(), Error> {
         .mode(0o700)
         .create(root)
         .at("create", root)?;
-    let foreign = |path: &PathBuf| {
-        !path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with("version"))
-    };
     let version = root.join("version");
-    if entries(root)?.iter().any(foreign) && !version.exists() {
+    if entries(root)?.iter().any(|path| is_foreign(path)) && !version.exists() {
         return Err(Error::NotAStore {
             path: root.to_owned(),
         });
@@ -271,6 +266,13 @@ fn create(root: &Path) -> Result<(), Error> {
     let temporary = root.join(format!("version.{}", std::process::id()));
     fs::write(&temporary, VERSION_TEXT).at("write", &temporary)?;
     fs::rename(&temporary, &version).at("create", &version)
+}
+
+/// Whether an entry of a directory says that it is in other use. A file system of its own has `lost+found`, and others
+/// may be making a store of it now.
+fn is_foreign(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name != "lost+found" && !name.starts_with("version")
 }
 
 /// A number that no living process has, and the lock that says so.

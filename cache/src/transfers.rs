@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::record::{self, Record};
 use crate::store::entries;
-use crate::{Bucket, Store, text};
+use crate::{Bucket, Store, names};
 
 /// The transfer records of a store.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +35,10 @@ pub enum Compression {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
     /// The layer.
-    #[serde(with = "text")]
     pub layer: DiffId,
     /// How the blob holds it.
     pub compression: Compression,
     /// The blob's digest.
-    #[serde(with = "text")]
     pub blob: Digest,
     /// The blob's length in bytes.
     pub size: u64,
@@ -110,7 +108,7 @@ impl<'a> Transfers<'a> {
             repository: repository.to_owned(),
         };
         self.store.write_record(
-            &self.location_path(blob).join(text::hashed(repository)),
+            &self.location_path(blob).join(names::hashed(repository)),
             &location,
         )
     }
@@ -129,20 +127,20 @@ impl<'a> Transfers<'a> {
     /// Forgets that a repository has a blob: it turned out not to.
     pub fn forget_location(self, blob: &Digest, repository: &str) -> Result<(), Error> {
         self.store
-            .discard(&self.location_path(blob).join(text::hashed(repository)))
+            .discard(&self.location_path(blob).join(names::hashed(repository)))
     }
 
     fn by_layer_path(self, layer: &DiffId, compression: Compression) -> PathBuf {
-        let name = format!("{}.{}", text::digits(layer), compression.name());
+        let name = format!("{}.{}", names::digits(layer), compression.name());
         self.store.sharded(Bucket::Transfers, &name)
     }
 
     fn by_blob_path(self, blob: &Digest) -> PathBuf {
-        self.store.sharded(Bucket::Origins, &text::digits(blob))
+        self.store.sharded(Bucket::Origins, &names::digits(blob))
     }
 
     fn location_path(self, blob: &Digest) -> PathBuf {
-        self.store.sharded(Bucket::Locations, &text::digits(blob))
+        self.store.sharded(Bucket::Locations, &names::digits(blob))
     }
 }
 
