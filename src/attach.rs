@@ -22,7 +22,7 @@ pub(crate) struct Options {
     pub tty: bool,
     /// What comes on standard input goes to it.
     pub stdin: bool,
-    /// Signals that would end the program go to it instead.
+    /// Signals that would end the program go to it instead. Without this they end the program, and not the process.
     pub forward_signals: bool,
 }
 
@@ -48,7 +48,8 @@ pub(crate) async fn serve<P: Process>(
             signal = signals.next() => match signal {
                 Received::Resized => resize(&process),
                 // The process may have ended at this moment; its end is what counts then.
-                Received::Signal(number) => drop(process.signal(number)),
+                Received::Signal(number) if options.forward_signals => drop(process.signal(number)),
+                Received::Signal(signal) => return Err(Error::Interrupted { signal }),
             },
         }
     };
@@ -115,29 +116,20 @@ impl Signals {
     fn listen(options: Options) -> Result<Self, Error> {
         // As many as may arrive before the first is passed on; what is more would be the same again.
         let (sender, receiver) = mpsc::channel(16);
-        if options.forward_signals {
-            let kinds = [
-                SignalKind::hangup(),
-                SignalKind::interrupt(),
-                SignalKind::quit(),
-                SignalKind::terminate(),
-                SignalKind::user_defined1(),
-                SignalKind::user_defined2(),
-                SignalKind::alarm(),
-            ];
-            for kind in kinds {
-                pass(kind, Received::Signal(kind.as_raw_value()), sender.clone())?;
-            }
+        for kind in [
+            SignalKind::hangup(),
+            SignalKind::interrupt(),
+            SignalKind::quit(),
+            SignalKind::terminate(),
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+            SignalKind::alarm(),
+        ] {
+            pass(kind, Received::Signal(kind.as_raw_value()), sender.clone())?;
         }
         if options.tty {
-            pass(
-                SignalKind::window_change(),
-                Received::Resized,
-                sender.clone(),
-            )?;
+            pass(SignalKind::window_change(), Received::Resized, sender)?;
         }
-        // Without any listener the channel must stay open, or it would end at once.
-        tokio::spawn(async move { sender.closed().await });
         Ok(Self(receiver))
     }
 

@@ -73,7 +73,7 @@ pub(crate) async fn run<B: Backend>(args: ExecArgs, cx: &mut Context<'_, B>) -> 
     let options = attach::Options {
         tty: args.tty,
         stdin: args.interactive,
-        // Docker's exec passes no signals on either: Ctrl-C ends the client.
+        // As with Docker's exec, Ctrl-C ends this program and not the command.
         forward_signals: false,
     };
     Ok(attach::serve(attached, options).await?.code())

@@ -99,7 +99,7 @@ trait View: Send {
     /// Writes what is due at `now`. Called after each batch of events and at every [`View::interval`].
     fn refresh(&mut self, now: SystemTime) -> io::Result<()>;
 
-    /// Writes all that is left. Called once, last.
+    /// Writes all that is left; what still runs was stopped. Called once, last.
     fn finish(&mut self, now: SystemTime) -> io::Result<()>;
 
     /// The longest time between two refreshes.

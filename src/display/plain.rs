@@ -90,9 +90,12 @@ impl<W: Write + Send> Plain<W> {
     }
 
     fn end(&mut self, id: VertexId, at: SystemTime, verdict: impl FnOnce(&mut Row) -> String) {
-        let Some(&index) = self.by_id.get(&id) else {
-            return;
-        };
+        if let Some(&index) = self.by_id.get(&id) {
+            self.end_row(index, at, verdict);
+        }
+    }
+
+    fn end_row(&mut self, index: usize, at: SystemTime, verdict: impl FnOnce(&mut Row) -> String) {
         let row = &mut self.rows[index];
         let verdict = verdict(row);
         row.line(&verdict, at);
@@ -227,19 +230,12 @@ impl<W: Write + Send> View for Plain<W> {
     }
 
     fn finish(&mut self, now: SystemTime) -> io::Result<()> {
+        for index in 0..self.rows.len() {
+            if self.rows[index].running {
+                self.end_row(index, now, |_| "CANCELED".to_owned());
+            }
+        }
         self.show_ended(now);
-        let waiting: Vec<usize> = self.hidden().collect();
-        if let Some((current, _)) = self.current {
-            self.show(current, now);
-        }
-        for index in waiting {
-            self.show(index, now);
-        }
-        if let Some((current, _)) = self.current
-            && std::mem::take(&mut self.rows[current].open_line)
-        {
-            self.batch.push(b'\n');
-        }
         for row in self.rows.iter().filter(|row| row.failed) {
             summary::failure(
                 &mut self.batch,

@@ -105,7 +105,26 @@ fn transfers_are_told_in_steps() {
     let text = replay(&events, true);
     assert_eq!(text.matches("sha256:aa").count(), 21, "{text}");
     assert!(
-        text.ends_with("#1 sha256:aa 1.00MB / 1.00MB 1.0s done\n"),
+        text.contains("#1 sha256:aa 1.00MB / 1.00MB 1.0s done\n"),
         "{text}"
+    );
+}
+
+#[test]
+fn what_runs_at_the_end_was_stopped() {
+    let text = replay(
+        &[
+            vertex(0, 0, "a"),
+            vertex(0, 1, "b"),
+            vertex(0, 2, "never started"),
+            started(0, 0),
+            started(0, 1),
+            log(10, 0, "partial"),
+        ],
+        true,
+    );
+    assert_eq!(
+        text,
+        "#1 a\n#1 0.010 partial\n#1 CANCELED\n\n#2 b\n#2 CANCELED\n"
     );
 }

@@ -199,6 +199,15 @@ impl<W: Write + Send> View for RawJson<W> {
     }
 
     fn finish(&mut self, now: SystemTime) -> io::Result<()> {
+        let running = |(id, row): (&VertexId, &Row)| {
+            (row.started.is_some() && row.completed.is_none()).then_some(*id)
+        };
+        let mut running: Vec<VertexId> = self.vertexes.iter().filter_map(running).collect();
+        running.sort_unstable();
+        for id in running {
+            let kind = EventKind::Cancelled(id);
+            self.event(&Event { at: now, kind });
+        }
         self.refresh(now)
     }
 }

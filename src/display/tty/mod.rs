@@ -95,6 +95,7 @@ impl<W: Write + Send, S: Fn() -> (usize, usize) + Send> View for Tty<W, S> {
     }
 
     fn finish(&mut self, now: SystemTime) -> io::Result<()> {
+        self.rows.stop(now);
         if self.began.is_some() {
             self.draw(now, true);
         }

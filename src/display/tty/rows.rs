@@ -89,6 +89,17 @@ impl Rows {
         }
     }
 
+    /// Marks what still runs as stopped: nothing more will be heard of it.
+    pub(super) fn stop(&mut self, at: SystemTime) {
+        for row in self
+            .all
+            .iter_mut()
+            .filter(|row| row.state == State::Running)
+        {
+            row.end(State::Cancelled, at);
+        }
+    }
+
     /// How many steps there are.
     pub(super) fn total(&self) -> usize {
         self.all.len()
