@@ -21,7 +21,11 @@ fn main() -> ExitCode {
     let builders = Arc::new(Builders::default());
     let trials = cases(&directory).into_iter().map(|case| {
         let builders = Arc::clone(&builders);
-        let name = case.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = case
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         Trial::test(name, move || check(&case, &builders))
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
@@ -29,7 +33,11 @@ fn main() -> ExitCode {
 
 fn cases(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).expect("the checkout has the cases");
-    let mut cases: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    let mut cases: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
     cases.sort();
     cases
 }
@@ -42,7 +50,10 @@ struct Builders {
 
 impl Default for Builders {
     fn default() -> Self {
-        Self { rbuild: Rbuild::new(env!("CARGO_BIN_EXE_rbuild")), buildah: testkit::scratch() }
+        Self {
+            rbuild: Rbuild::new(env!("CARGO_BIN_EXE_rbuild")),
+            buildah: testkit::scratch(),
+        }
     }
 }
 
@@ -52,28 +63,45 @@ fn check(case: &Path, builders: &Builders) -> Result<(), Failed> {
     let flags = flags(case, work.path());
     let ours = builders.rbuild_image(&context, &flags, work.path());
     let reference = case.join("reference.Dockerfile");
-    let dockerfile = if reference.exists() { localized(&reference, work.path()) } else { context.join("Dockerfile") };
+    let dockerfile = if reference.exists() {
+        localized(&reference, work.path())
+    } else {
+        context.join("Dockerfile")
+    };
     let theirs = builders.buildah_image(&dockerfile, &context, &flags, work.path());
     let mut differences = compare::images(&ours, &theirs);
     differences.retain(|difference| !is_stub(difference));
     let complaints = Expected::read(&case.join("expect")).complaints(&differences);
-    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n").into()) }
+    if complaints.is_empty() {
+        Ok(())
+    } else {
+        Err(complaints.join("\n").into())
+    }
 }
 
 /// Is it a file that buildah leaves where it mounted its own for a RUN? rbuild takes such mount points away again.
 fn is_stub(difference: &Difference) -> bool {
     const STUBS: [&str; 4] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/run"];
-    difference.property == "present" && difference.ours == "false" && STUBS.contains(&difference.place.as_str())
+    difference.property == "present"
+        && difference.ours == "false"
+        && STUBS.contains(&difference.place.as_str())
 }
 
 /// Copies the context of a case and runs its `setup`, which makes what a checkout cannot hold. All that comes out of
 /// the checkout is of one old age.
 fn prepare(case: &Path, work: &Path) -> PathBuf {
     let context = work.join("context");
-    command::run(Command::new("cp").arg("-a").arg(case.join("context")).arg(&context)).succeeded();
+    command::run(
+        Command::new("cp")
+            .arg("-a")
+            .arg(case.join("context"))
+            .arg(&context),
+    )
+    .succeeded();
     let dockerfile = context.join("Dockerfile");
     let text = std::fs::read(&dockerfile).expect("each context has a Dockerfile");
-    std::fs::write(&dockerfile, Registry::shared().localize(&text)).expect("the copy can be written");
+    std::fs::write(&dockerfile, Registry::shared().localize(&text))
+        .expect("the copy can be written");
     command::shell(&context, "find . -exec touch -h -d @1000000000 {} +");
     let setup = case.join("setup");
     if setup.exists() {
@@ -85,14 +113,17 @@ fn prepare(case: &Path, work: &Path) -> PathBuf {
 fn localized(dockerfile: &Path, work: &Path) -> PathBuf {
     let text = std::fs::read(dockerfile).expect("the case has the file");
     let copy = work.join("reference.Dockerfile");
-    std::fs::write(&copy, Registry::shared().localize(&text)).expect("the work directory can be written");
+    std::fs::write(&copy, Registry::shared().localize(&text))
+        .expect("the work directory can be written");
     copy
 }
 
 /// The flags of a case, for both builders: one in a line, `@CASE@` standing for the working copy's directory.
 fn flags(case: &Path, work: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(case.join("flags")).unwrap_or_default();
-    text.lines().map(|line| line.replace("@CASE@", &work.to_string_lossy())).collect()
+    text.lines()
+        .map(|line| line.replace("@CASE@", &work.to_string_lossy()))
+        .collect()
 }
 
 impl Builders {
@@ -105,16 +136,46 @@ impl Builders {
         Image::from_archive(&archive)
     }
 
-    fn buildah_image(&self, dockerfile: &Path, context: &Path, flags: &[String], work: &Path) -> Image {
-        let name = format!("localhost/{}", work.file_name().unwrap_or_default().to_string_lossy().to_lowercase());
+    fn buildah_image(
+        &self,
+        dockerfile: &Path,
+        context: &Path,
+        flags: &[String],
+        work: &Path,
+    ) -> Image {
+        let name = format!(
+            "localhost/{}",
+            work.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .to_lowercase()
+        );
         let mut build = self.buildah();
         // The runtime and the capabilities are Docker's: crun refuses hosts with both versions of control groups.
-        build.args(["bud", "--runtime=runc", "--cap-add=CAP_MKNOD,CAP_NET_RAW,CAP_AUDIT_WRITE", "--format=docker"]);
-        build.args(["--layers=false", "--tls-verify=false", "--identity-label=false", "-t", &name, "-f"]);
+        build.args([
+            "bud",
+            "--runtime=runc",
+            "--cap-add=CAP_MKNOD,CAP_NET_RAW,CAP_AUDIT_WRITE",
+            "--format=docker",
+        ]);
+        build.args([
+            "--layers=false",
+            "--tls-verify=false",
+            "--identity-label=false",
+            "-t",
+            &name,
+            "-f",
+        ]);
         command::run(build.arg(dockerfile).args(flags).arg(context)).succeeded();
         let directory = work.join("buildah");
         let mut push = self.buildah();
-        push.args(["push", "-q", "--disable-compression", "--format=v2s2", &name]);
+        push.args([
+            "push",
+            "-q",
+            "--disable-compression",
+            "--format=v2s2",
+            &name,
+        ]);
         command::run(push.arg(format!("dir:{}", directory.display()))).succeeded();
         command::run(self.buildah().args(["rmi", &name])).succeeded();
         Image::from_directory(&directory)
@@ -123,7 +184,11 @@ impl Builders {
     fn buildah(&self) -> Command {
         let directory = self.buildah.path();
         let mut command = Command::new("buildah");
-        command.arg("--root").arg(directory.join("root")).arg("--runroot").arg(directory.join("run"));
+        command
+            .arg("--root")
+            .arg(directory.join("root"))
+            .arg("--runroot")
+            .arg(directory.join("run"));
         command.arg("--storage-driver=overlay");
         command
     }

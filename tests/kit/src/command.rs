@@ -22,7 +22,10 @@ impl Outcome {
         let status = output.status;
         Self {
             command,
-            code: status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1),
+            code: status
+                .code()
+                .or_else(|| status.signal().map(|signal| 128 + signal))
+                .unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
@@ -31,14 +34,22 @@ impl Outcome {
     /// Panics unless the command ended well; gives what it wrote to standard output.
     #[track_caller]
     pub fn succeeded(&self) -> &str {
-        assert_eq!(self.code, 0, "`{}` failed:\n{}{}", self.command, self.stdout, self.stderr);
+        assert_eq!(
+            self.code, 0,
+            "`{}` failed:\n{}{}",
+            self.command, self.stdout, self.stderr
+        );
         &self.stdout
     }
 
     /// Panics unless the command ended with `code`; gives what it wrote to standard error.
     #[track_caller]
     pub fn failed_with(&self, code: i32) -> &str {
-        assert_eq!(self.code, code, "exit code of `{}`:\n{}{}", self.command, self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "exit code of `{}`:\n{}{}",
+            self.command, self.stdout, self.stderr
+        );
         &self.stderr
     }
 
@@ -46,7 +57,12 @@ impl Outcome {
     #[track_caller]
     pub fn says(&self, parts: &[&str]) -> &Self {
         for part in parts {
-            assert!(self.stderr.contains(part), "`{}` should say `{part}`, but said:\n{}", self.command, self.stderr);
+            assert!(
+                self.stderr.contains(part),
+                "`{}` should say `{part}`, but said:\n{}",
+                self.command,
+                self.stderr
+            );
         }
         self
     }
@@ -57,7 +73,10 @@ impl Outcome {
 pub fn run(command: &mut Command) -> Outcome {
     let line = format!("{command:?}");
     let output = command.stdin(Stdio::null()).output();
-    Outcome::new(line.clone(), &output.unwrap_or_else(|error| panic!("cannot run `{line}`: {error}")))
+    Outcome::new(
+        line.clone(),
+        &output.unwrap_or_else(|error| panic!("cannot run `{line}`: {error}")),
+    )
 }
 
 /// Runs a program that must end well; gives its standard output.
@@ -69,5 +88,9 @@ pub fn must(program: &str, args: &[&str]) -> String {
 /// Runs a shell script that must end well; gives its standard output. For set-up that Rust says less clearly.
 #[track_caller]
 pub fn shell(directory: &std::path::Path, script: &str) -> String {
-    run(Command::new("bash").args(["-euc", script]).current_dir(directory)).succeeded().to_owned()
+    run(Command::new("bash")
+        .args(["-euc", script])
+        .current_dir(directory))
+    .succeeded()
+    .to_owned()
 }

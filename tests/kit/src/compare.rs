@@ -14,8 +14,18 @@ const BUILD_TIMES: Range<i64> = 1_577_836_800..2_051_222_400;
 
 /// The members of an image's configuration that must agree.
 const CONFIG: [&str; 12] = [
-    "Env", "Cmd", "Entrypoint", "User", "WorkingDir", "Labels", "Volumes", "ExposedPorts", "StopSignal", "Shell",
-    "Healthcheck", "OnBuild",
+    "Env",
+    "Cmd",
+    "Entrypoint",
+    "User",
+    "WorkingDir",
+    "Labels",
+    "Volumes",
+    "ExposedPorts",
+    "StopSignal",
+    "Shell",
+    "Healthcheck",
+    "OnBuild",
 ];
 
 /// One thing that two images disagree about.
@@ -34,8 +44,16 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { place, property, ours, theirs } = self;
-        write!(formatter, "{place} {property} {ours}   (the other: {theirs})")
+        let Self {
+            place,
+            property,
+            ours,
+            theirs,
+        } = self;
+        write!(
+            formatter,
+            "{place} {property} {ours}   (the other: {theirs})"
+        )
     }
 }
 
@@ -50,26 +68,53 @@ pub fn images(ours: &Image, theirs: &Image) -> Vec<Difference> {
 /// Everything that two file systems disagree about, in order.
 pub fn trees(ours: &Tree, theirs: &Tree) -> Vec<Difference> {
     let mut differences = Vec::new();
-    let names: BTreeSet<&[u8]> = ours.iter().chain(theirs.iter()).map(|(name, _)| name).collect();
+    let names: BTreeSet<&[u8]> = ours
+        .iter()
+        .chain(theirs.iter())
+        .map(|(name, _)| name)
+        .collect();
     let (our_links, their_links) = (ours.links(), theirs.links());
     for name in names {
         let mut note = |property: &str, ours: String, theirs: String| {
             if ours != theirs {
-                differences.push(Difference { place: place(name), property: property.to_owned(), ours, theirs });
+                differences.push(Difference {
+                    place: place(name),
+                    property: property.to_owned(),
+                    ours,
+                    theirs,
+                });
             }
         };
         let (Some(our), Some(their)) = (ours.get(name), theirs.get(name)) else {
-            note("present", ours.get(name).is_some().to_string(), theirs.get(name).is_some().to_string());
+            note(
+                "present",
+                ours.get(name).is_some().to_string(),
+                theirs.get(name).is_some().to_string(),
+            );
             continue;
         };
         let (our_facts, their_facts) = (facts(our), facts(their));
-        for property in our_facts.keys().chain(their_facts.keys()).collect::<BTreeSet<_>>() {
-            note(property, value_of(&our_facts, property), value_of(&their_facts, property));
+        for property in our_facts
+            .keys()
+            .chain(their_facts.keys())
+            .collect::<BTreeSet<_>>()
+        {
+            note(
+                property,
+                value_of(&our_facts, property),
+                value_of(&their_facts, property),
+            );
         }
-        if our.kind != Kind::Directory && [our, their].iter().any(|node| !BUILD_TIMES.contains(&node.mtime)) {
+        if our.kind != Kind::Directory
+            && [our, their]
+                .iter()
+                .any(|node| !BUILD_TIMES.contains(&node.mtime))
+        {
             note("mtime", our.mtime.to_string(), their.mtime.to_string());
         }
-        let group = |links: &BTreeMap<Vec<u8>, Vec<u8>>| links.get(name).map_or("-".to_owned(), |first| place(first));
+        let group = |links: &BTreeMap<Vec<u8>, Vec<u8>>| {
+            links.get(name).map_or("-".to_owned(), |first| place(first))
+        };
         note("links", group(&our_links), group(&their_links));
     }
     differences
@@ -77,12 +122,19 @@ pub fn trees(ours: &Tree, theirs: &Tree) -> Vec<Difference> {
 
 /// Everything that two configurations disagree about. Nothing, `null` and what is empty are the same.
 pub fn configs(ours: &Value, theirs: &Value) -> Vec<Difference> {
-    let pairs = CONFIG.iter().map(|name| (*name, &ours["config"][name], &theirs["config"][name]));
+    let pairs = CONFIG
+        .iter()
+        .map(|name| (*name, &ours["config"][name], &theirs["config"][name]));
     let outer = ["author", "os", "architecture"].map(|name| (name, &ours[name], &theirs[name]));
-    let pairs = pairs.chain(outer).map(|(name, ours, theirs)| (name, plain(ours), plain(theirs)));
+    let pairs = pairs
+        .chain(outer)
+        .map(|(name, ours, theirs)| (name, plain(ours), plain(theirs)));
     let differing = pairs.filter(|(_, ours, theirs)| ours != theirs);
-    let difference = |(name, ours, theirs)| {
-        Difference { place: format!("config.{name}"), property: "value".to_owned(), ours, theirs }
+    let difference = |(name, ours, theirs)| Difference {
+        place: format!("config.{name}"),
+        property: "value".to_owned(),
+        ours,
+        theirs,
     };
     differing.map(difference).collect()
 }

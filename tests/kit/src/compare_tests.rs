@@ -16,7 +16,8 @@ fn sample() -> Tree {
          tar --format=pax --xattrs --xattrs-include='*' -cf ../layer.tar .",
     );
     let mut tree = Tree::default();
-    let layer = std::fs::File::open(directory.path().join("layer.tar")).expect("tar wrote the layer");
+    let layer =
+        std::fs::File::open(directory.path().join("layer.tar")).expect("tar wrote the layer");
     tree.apply(layer).expect("tar writes what the reader reads");
     tree
 }
@@ -24,11 +25,19 @@ fn sample() -> Tree {
 fn found(change: impl FnOnce(&mut Tree)) -> Vec<String> {
     let (ours, mut theirs) = (sample(), sample());
     change(&mut theirs);
-    trees(&ours, &theirs).iter().map(|difference| format!("{} {}", difference.place, difference.property)).collect()
+    trees(&ours, &theirs)
+        .iter()
+        .map(|difference| format!("{} {}", difference.place, difference.property))
+        .collect()
 }
 
 fn with(name: &'static str, change: impl FnOnce(&mut Node)) -> Vec<String> {
-    found(|tree| change(tree.get_mut(name.as_bytes()).expect("the sample has the name")))
+    found(|tree| {
+        change(
+            tree.get_mut(name.as_bytes())
+                .expect("the sample has the name"),
+        )
+    })
 }
 
 #[test]
@@ -41,22 +50,40 @@ fn every_property_is_compared() {
     let device = |kind: fn(u64, u64) -> Kind| move |node: &mut Node| node.kind = kind(9, 9);
     assert_eq!(with("char", device(Kind::CharDevice)), ["/char device"]);
     assert_eq!(with("block", device(Kind::BlockDevice)), ["/block device"]);
-    assert_eq!(with("pipe", |node| node.kind = Kind::Directory), ["/pipe type"]);
-    assert_eq!(with("link", |node| node.kind = Kind::Symlink(b"other".to_vec())), ["/link target"]);
+    assert_eq!(
+        with("pipe", |node| node.kind = Kind::Directory),
+        ["/pipe type"]
+    );
+    assert_eq!(
+        with("link", |node| node.kind = Kind::Symlink(b"other".to_vec())),
+        ["/link target"]
+    );
     assert_eq!(with("dir", |node| node.mode = 0o1700), ["/dir mode"]);
     let both = |property: &str| vec![format!("/dir/hard {property}"), format!("/file {property}")];
     assert_eq!(with("file", |node| node.uid = 9), both("uid"));
     assert_eq!(with("file", |node| node.gid = 9), both("gid"));
     assert_eq!(with("file", |node| node.mode = 0o4755), both("mode"));
     assert_eq!(with("file", |node| node.mtime += 1), both("mtime"));
-    assert_eq!(with("file", |node| node.kind = Kind::File { size: 5, content: 0 }), both("content"));
-    assert_eq!(with("file", |node| node.xattrs.clear()), both("xattr:user.note"));
+    assert_eq!(
+        with("file", |node| node.kind = Kind::File {
+            size: 5,
+            content: 0
+        }),
+        both("content")
+    );
+    assert_eq!(
+        with("file", |node| node.xattrs.clear()),
+        both("xattr:user.note")
+    );
 }
 
 #[test]
 fn what_is_missing_and_what_is_unlinked_differ() {
     assert_eq!(found(|tree| tree.remove(b"pipe", false)), ["/pipe present"]);
-    assert_eq!(found(|tree| tree.remove(b"dir", true)), ["/dir/hard present", "/file links"]);
+    assert_eq!(
+        found(|tree| tree.remove(b"dir", true)),
+        ["/dir/hard present", "/file links"]
+    );
 }
 
 #[test]
@@ -71,16 +98,26 @@ fn layers_replace_and_hide_what_is_below() {
         let file = std::fs::File::open(directory.path().join(layer)).expect("tar wrote the layer");
         tree.apply(file).expect("tar writes what the reader reads");
     }
-    let names: Vec<_> = tree.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+    let names: Vec<_> = tree
+        .iter()
+        .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+        .collect();
     assert_eq!(names, ["", "a", "a/new", "b", "c", "c/file", "c/file/in"]);
 }
 
 #[test]
 fn configurations_differ_by_member_and_emptiness_is_one() {
-    let ours = serde_json::json!({"os": "linux", "config": {"Env": ["A=1"], "Cmd": [], "Labels": null}});
+    let ours =
+        serde_json::json!({"os": "linux", "config": {"Env": ["A=1"], "Cmd": [], "Labels": null}});
     let theirs = serde_json::json!({"os": "linux", "config": {"Env": ["A=2"], "Entrypoint": null, "User": ""}});
-    let found: Vec<_> = configs(&ours, &theirs).iter().map(ToString::to_string).collect();
-    assert_eq!(found, [r#"config.Env value ["A=1"]   (the other: ["A=2"])"#]);
+    let found: Vec<_> = configs(&ours, &theirs)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        found,
+        [r#"config.Env value ["A=1"]   (the other: ["A=2"])"#]
+    );
 }
 
 #[test]
@@ -91,7 +128,8 @@ fn formats_of_tar_give_one_tree() {
     shell(directory.path(), script);
     let tree = |format: &str| {
         let mut tree = Tree::default();
-        let file = std::fs::File::open(directory.path().join(format!("{format}.tar"))).expect("tar wrote the layer");
+        let file = std::fs::File::open(directory.path().join(format!("{format}.tar")))
+            .expect("tar wrote the layer");
         tree.apply(file).expect("tar writes what the reader reads");
         tree
     };
@@ -105,7 +143,16 @@ fn images_of_skopeo_and_layouts_read_alike() {
     let directory = crate::scratch();
     let layout = crate::bases::directory().join("busybox");
     let copied = directory.path().join("copy");
-    let (from, to) = (format!("oci:{}", layout.display()), format!("dir:{}", copied.display()));
+    let (from, to) = (
+        format!("oci:{}", layout.display()),
+        format!("dir:{}", copied.display()),
+    );
     crate::command::run(Command::new("skopeo").args(["copy", "-q", &from, &to])).succeeded();
-    assert_eq!(images(&Image::from_layout(&layout), &Image::from_directory(&copied)), []);
+    assert_eq!(
+        images(
+            &Image::from_layout(&layout),
+            &Image::from_directory(&copied)
+        ),
+        []
+    );
 }

@@ -22,7 +22,9 @@ impl Docker {
     }
 
     fn start() -> Self {
-        let docker = Self { directory: crate::scratch() };
+        let docker = Self {
+            directory: crate::scratch(),
+        };
         let root = docker.directory.path().display();
         let socket = docker.socket();
         let args = [
@@ -33,9 +35,12 @@ impl Docker {
             "--bridge=none".to_owned(),
             "--iptables=false".to_owned(),
         ];
-        let log = File::create(docker.directory.path().join("log")).expect("the scratch directory can be written");
+        let log = File::create(docker.directory.path().join("log"))
+            .expect("the scratch directory can be written");
         supervise::server("dockerd", &args.each_ref().map(String::as_str), &[], log);
-        supervise::wait_until(Duration::from_secs(60), "dockerd does not answer", || docker.run(&["version"]).code == 0);
+        supervise::wait_until(Duration::from_secs(60), "dockerd does not answer", || {
+            docker.run(&["version"]).code == 0
+        });
         docker
     }
 
@@ -43,8 +48,16 @@ impl Docker {
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Outcome {
         // A client of another version may stand before Debian's in the search path.
-        let client = if std::path::Path::new("/usr/bin/docker").exists() { "/usr/bin/docker" } else { "docker" };
-        command::run(Command::new(client).env("DOCKER_HOST", self.socket()).args(args))
+        let client = if std::path::Path::new("/usr/bin/docker").exists() {
+            "/usr/bin/docker"
+        } else {
+            "docker"
+        };
+        command::run(
+            Command::new(client)
+                .env("DOCKER_HOST", self.socket())
+                .args(args),
+        )
     }
 
     fn socket(&self) -> String {

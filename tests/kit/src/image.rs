@@ -26,7 +26,14 @@ impl Image {
     #[track_caller]
     pub fn from_archive(archive: &Path) -> Self {
         let directory = crate::scratch();
-        crate::command::run(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(directory.path())).succeeded();
+        crate::command::run(
+            Command::new("tar")
+                .arg("-xf")
+                .arg(archive)
+                .arg("-C")
+                .arg(directory.path()),
+        )
+        .succeeded();
         let mut image = Self::from_layout(directory.path());
         image.unpacked = Some(directory);
         image
@@ -36,8 +43,15 @@ impl Image {
     #[track_caller]
     pub fn from_layout(directory: &Path) -> Self {
         let index = json(&directory.join("index.json"));
-        let manifests = index["manifests"].as_array().expect("an index lists manifests");
-        assert_eq!(manifests.len(), 1, "one image is expected in `{}`", directory.display());
+        let manifests = index["manifests"]
+            .as_array()
+            .expect("an index lists manifests");
+        assert_eq!(
+            manifests.len(),
+            1,
+            "one image is expected in `{}`",
+            directory.display()
+        );
         let manifest = json(&blob(&directory.join("blobs/sha256"), &manifests[0]));
         Self::from_manifest(manifest, &directory.join("blobs/sha256"))
     }
@@ -50,9 +64,16 @@ impl Image {
 
     fn from_manifest(manifest: Value, blobs: &Path) -> Self {
         let config = json(&blob(blobs, &manifest["config"]));
-        let layers = manifest["layers"].as_array().expect("a manifest lists layers");
+        let layers = manifest["layers"]
+            .as_array()
+            .expect("a manifest lists layers");
         let layers = layers.iter().map(|layer| blob(blobs, layer)).collect();
-        Self { manifest, config, layers, unpacked: None }
+        Self {
+            manifest,
+            config,
+            layers,
+            unpacked: None,
+        }
     }
 
     /// The number of layers.
@@ -66,7 +87,9 @@ impl Image {
         let mut tree = Tree::default();
         for layer in &self.layers {
             let applied = uncompressed(layer, |stream| tree.apply(stream));
-            applied.unwrap_or_else(|error| panic!("cannot read the layer `{}`: {error}", layer.display()));
+            applied.unwrap_or_else(|error| {
+                panic!("cannot read the layer `{}`: {error}", layer.display())
+            });
         }
         tree
     }
@@ -74,20 +97,25 @@ impl Image {
 
 /// The file of a descriptor's content.
 fn blob(blobs: &Path, descriptor: &Value) -> PathBuf {
-    let digest = descriptor["digest"].as_str().expect("a descriptor has a digest");
+    let digest = descriptor["digest"]
+        .as_str()
+        .expect("a descriptor has a digest");
     blobs.join(digest.strip_prefix("sha256:").expect("digests are SHA-256"))
 }
 
 #[track_caller]
 fn json(path: &Path) -> Value {
-    let text = std::fs::read(path).unwrap_or_else(|error| panic!("cannot read `{}`: {error}", path.display()));
-    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("`{}` is not JSON: {error}", path.display()))
+    let text = std::fs::read(path)
+        .unwrap_or_else(|error| panic!("cannot read `{}`: {error}", path.display()));
+    serde_json::from_slice(&text)
+        .unwrap_or_else(|error| panic!("`{}` is not JSON: {error}", path.display()))
 }
 
 /// Opens a file that may be compressed. The decompressors are programs of their own: they check what rbuild wrote.
 fn uncompressed<T>(path: &Path, read: impl FnOnce(&mut dyn Read) -> T) -> T {
     let mut magic = [0; 4];
-    let mut file = File::open(path).unwrap_or_else(|error| panic!("cannot open `{}`: {error}", path.display()));
+    let mut file = File::open(path)
+        .unwrap_or_else(|error| panic!("cannot open `{}`: {error}", path.display()));
     let count = file.read(&mut magic).expect("an opened blob can be read");
     let program = match &magic[..count] {
         [0x1f, 0x8b, ..] => "gzip",
@@ -102,6 +130,10 @@ fn uncompressed<T>(path: &Path, read: impl FnOnce(&mut dyn Read) -> T) -> T {
         .unwrap_or_else(|error| panic!("cannot run `{program}`: {error}"));
     let result = read(child.stdout.as_mut().expect("the output is a pipe"));
     let status = child.wait().expect("a child can be waited for");
-    assert!(status.success(), "`{program}` cannot decompress `{}`", path.display());
+    assert!(
+        status.success(),
+        "`{program}` cannot decompress `{}`",
+        path.display()
+    );
     result
 }

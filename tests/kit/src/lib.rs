@@ -9,9 +9,11 @@
 pub mod bases;
 pub mod command;
 pub mod compare;
+pub mod context;
 pub mod docker;
 pub mod expect;
 pub mod image;
+pub mod progress;
 pub mod rbuild;
 pub mod registry;
 pub mod supervise;
@@ -25,7 +27,10 @@ use std::sync::OnceLock;
 /// The root of the checkout.
 pub fn checkout() -> PathBuf {
     let kit = Path::new(env!("CARGO_MANIFEST_DIR"));
-    kit.ancestors().nth(2).expect("the kit is two levels below the root").to_path_buf()
+    kit.ancestors()
+        .nth(2)
+        .expect("the kit is two levels below the root")
+        .to_path_buf()
 }
 
 /// A directory that is gone at the end of the test, on the file system of the target directory: that is where builds
@@ -39,12 +44,18 @@ pub fn scratch() -> tempfile::TempDir {
         parent
     });
     let prefix = format!("{}-", std::process::id());
-    tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).expect("a temporary directory can be made")
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempdir_in(parent)
+        .expect("a temporary directory can be made")
 }
 
 /// Removes the directories of test processes that are no more: what lives as long as a process outlives its test.
 fn remove_abandoned(parent: &Path) {
-    for entry in fs::read_dir(parent).expect("the directory was just made").flatten() {
+    for entry in fs::read_dir(parent)
+        .expect("the directory was just made")
+        .flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         let process = name.split('-').next().unwrap_or_default();
         if !Path::new("/proc").join(process).exists() {

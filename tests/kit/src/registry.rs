@@ -10,8 +10,7 @@ use crate::supervise;
 #[derive(Debug)]
 pub struct Registry {
     port: u16,
-    // Keeps the storage until the process ends.
-    _storage: tempfile::TempDir,
+    storage: tempfile::TempDir,
 }
 
 impl Registry {
@@ -30,11 +29,12 @@ impl Registry {
             copied.display()
         );
         std::fs::write(&config, text).expect("the scratch directory can be written");
-        let log = File::create(storage.path().join("log")).expect("the scratch directory can be written");
+        let log =
+            File::create(storage.path().join("log")).expect("the scratch directory can be written");
         let config = config.to_str().expect("scratch paths are UTF-8");
         supervise::server("docker-registry", &["serve", config], &[], log);
         supervise::wait_for_port(port);
-        Self { port, _storage: storage }
+        Self { port, storage }
     }
 
     /// The registry that the tests of one process share.
@@ -46,6 +46,19 @@ impl Registry {
     /// `127.0.0.1:PORT`, as image names begin with it.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Changes a byte in each layer that a repository's images have, as a broken disk would. The registry does not
+    /// notice: it serves what it has.
+    #[track_caller]
+    pub fn corrupt_layers(&self, repository: &str) {
+        let script = format!(
+            "cd storage/docker/registry/v2; for link in repositories/{repository}/_layers/sha256/*/link; do \
+               digest=$(cut -d: -f2 $link); data=blobs/sha256/${{digest:0:2}}/$digest/data; size=$(stat -c %s $data); \
+               [ $size -gt 10000 ] || continue; cp $data copy; printf X | dd of=copy bs=1 seek=5000 conv=notrunc status=none; \
+               mv copy $data; done"
+        );
+        crate::command::shell(self.storage.path(), &script);
     }
 
     /// The name of the BusyBox image.

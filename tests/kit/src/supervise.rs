@@ -13,7 +13,16 @@ use std::time::{Duration, Instant};
 pub fn server(program: &str, args: &[&str], environment: &[(&str, String)], log: std::fs::File) {
     let mut command = Command::new("setpriv");
     command
-        .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"])
+        .args([
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child=KILL",
+            "--mount-proc",
+        ])
         .arg(program)
         .args(args)
         .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -23,7 +32,9 @@ pub fn server(program: &str, args: &[&str], environment: &[(&str, String)], log:
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let started = command.spawn();
-        sender.send(started.as_ref().map(drop).map_err(ToString::to_string)).expect("the starter waits for the result");
+        sender
+            .send(started.as_ref().map(drop).map_err(ToString::to_string))
+            .expect("the starter waits for the result");
         if let Ok(mut child) = started {
             drop(child.wait());
         }
@@ -38,13 +49,20 @@ pub fn server(program: &str, args: &[&str], environment: &[(&str, String)], log:
 /// A port on loopback that nobody listens on now.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
 }
 
 /// Waits until somebody listens on the port of loopback.
 pub fn wait_for_port(port: u16) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    wait_until(Duration::from_secs(30), &format!("nobody listens on {address}"), || TcpStream::connect(address).is_ok());
+    wait_until(
+        Duration::from_secs(30),
+        &format!("nobody listens on {address}"),
+        || TcpStream::connect(address).is_ok(),
+    );
 }
 
 /// Polls until the condition holds; panics with the complaint when it does not in time.

@@ -34,7 +34,10 @@ pub struct Header {
 }
 
 /// Calls `visit` for each entry with its header and a reader of its content; what is not read is skipped.
-pub fn entries(mut stream: impl Read, mut visit: impl FnMut(Header, &mut dyn Read)) -> io::Result<()> {
+pub fn entries(
+    mut stream: impl Read,
+    mut visit: impl FnMut(Header, &mut dyn Read),
+) -> io::Result<()> {
     let mut extensions = Extensions::default();
     while let Some(block) = header_block(&mut stream)? {
         let mut header = parse(&block)?;
@@ -113,7 +116,17 @@ fn header_block(stream: &mut impl Read) -> io::Result<Option<[u8; BLOCK]>> {
 }
 
 fn parse(block: &[u8; BLOCK]) -> io::Result<Header> {
-    let sum: u64 = block.iter().enumerate().map(|(at, byte)| u64::from(if (148..156).contains(&at) { b' ' } else { *byte })).sum();
+    let sum: u64 = block
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| {
+            u64::from(if (148..156).contains(&at) {
+                b' '
+            } else {
+                *byte
+            })
+        })
+        .sum();
     if field(&block[148..156])? != sum {
         return Err(invalid("a wrong header checksum"));
     }
@@ -134,7 +147,11 @@ fn parse(block: &[u8; BLOCK]) -> io::Result<Header> {
         gid: field(&block[116..124])?,
         size: field(&block[124..136])?,
         mtime: field(&block[136..148])? as i64,
-        device: if &block[257..262] == b"ustar" { (field(&block[329..337])?, field(&block[337..345])?) } else { (0, 0) },
+        device: if &block[257..262] == b"ustar" {
+            (field(&block[329..337])?, field(&block[337..345])?)
+        } else {
+            (0, 0)
+        },
         xattrs: BTreeMap::new(),
     })
 }
@@ -144,8 +161,14 @@ fn field(bytes: &[u8]) -> io::Result<u64> {
     if bytes[0] & 0x80 != 0 {
         let start = u64::from(bytes[0] & 0x3f);
         // A set sign bit makes the field a negative number in two's complement.
-        let start = if bytes[0] & 0x40 == 0 { start } else { u64::MAX << 6 | start };
-        return Ok(bytes[1..].iter().fold(start, |sum, byte| sum << 8 | u64::from(*byte)));
+        let start = if bytes[0] & 0x40 == 0 {
+            start
+        } else {
+            u64::MAX << 6 | start
+        };
+        return Ok(bytes[1..]
+            .iter()
+            .fold(start, |sum, byte| sum << 8 | u64::from(*byte)));
     }
     let digits = String::from_utf8_lossy(bytes);
     let digits = digits.trim_matches([' ', '\0']);
@@ -160,11 +183,19 @@ fn pax_records(mut bytes: &[u8]) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let broken = || invalid("a broken pax record");
     let mut records = BTreeMap::new();
     while !bytes.is_empty() {
-        let space = bytes.iter().position(|byte| *byte == b' ').ok_or_else(broken)?;
+        let space = bytes
+            .iter()
+            .position(|byte| *byte == b' ')
+            .ok_or_else(broken)?;
         let length = number(&bytes[..space])? as usize;
         let record = bytes.get(space + 1..length).ok_or_else(broken)?;
-        let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(broken)?;
-        let value = record[equals + 1..].strip_suffix(b"\n").ok_or_else(broken)?;
+        let equals = record
+            .iter()
+            .position(|byte| *byte == b'=')
+            .ok_or_else(broken)?;
+        let value = record[equals + 1..]
+            .strip_suffix(b"\n")
+            .ok_or_else(broken)?;
         records.insert(record[..equals].to_vec(), value.to_vec());
         bytes = &bytes[length..];
     }
@@ -185,19 +216,26 @@ fn skip_padding(stream: &mut impl Read, size: u64) -> io::Result<()> {
 }
 
 fn terminated(bytes: &[u8]) -> Vec<u8> {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
+    bytes
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default()
+        .to_vec()
 }
 
 fn number(bytes: &[u8]) -> io::Result<u64> {
     let text = std::str::from_utf8(bytes).ok();
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| invalid("a pax number that is none"))
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| invalid("a pax number that is none"))
 }
 
 /// The whole seconds of a decimal time, rounded down.
 fn seconds(bytes: &[u8]) -> io::Result<i64> {
     let text = String::from_utf8_lossy(bytes);
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-    let value: i64 = whole.parse().map_err(|_| invalid("a pax time that is none"))?;
+    let value: i64 = whole
+        .parse()
+        .map_err(|_| invalid("a pax time that is none"))?;
     let below = whole.starts_with('-') && fraction.bytes().any(|digit| digit != b'0');
     Ok(value - i64::from(below))
 }

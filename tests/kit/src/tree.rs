@@ -78,7 +78,9 @@ impl Tree {
 
     /// Every name with its node, in the order of their bytes.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Node)> {
-        self.names.iter().map(|(name, number)| (name.as_slice(), &self.nodes[*number]))
+        self.names
+            .iter()
+            .map(|(name, number)| (name.as_slice(), &self.nodes[*number]))
     }
 
     /// What a name stands for.
@@ -98,13 +100,21 @@ impl Tree {
             groups.entry(*number).or_default().push(name);
         }
         let shared = groups.into_values().filter(|group| group.len() > 1);
-        shared.flat_map(|group| group.clone().into_iter().map(move |name| (name.to_vec(), group[0].to_vec()))).collect()
+        shared
+            .flat_map(|group| {
+                group
+                    .clone()
+                    .into_iter()
+                    .map(move |name| (name.to_vec(), group[0].to_vec()))
+            })
+            .collect()
     }
 
     /// Removes a name and what is below it; the name itself stays when only its content is to go.
     pub fn remove(&mut self, name: &[u8], only_content: bool) {
         let below = join(name, b"");
-        self.names.retain(|other, _| !(other.starts_with(&below) || (!only_content && other == name)));
+        self.names
+            .retain(|other, _| !(other.starts_with(&below) || (!only_content && other == name)));
     }
 
     fn add(&mut self, name: Vec<u8>, node: Option<Node>, header: &Header) -> io::Result<()> {
@@ -118,7 +128,11 @@ impl Tree {
             self.names.insert(name, number);
             return Ok(());
         };
-        if node.kind != Kind::Directory || self.get(&name).is_some_and(|old| old.kind != Kind::Directory) {
+        if node.kind != Kind::Directory
+            || self
+                .get(&name)
+                .is_some_and(|old| old.kind != Kind::Directory)
+        {
             self.remove(&name, false);
         }
         self.nodes.push(node);
@@ -137,10 +151,29 @@ fn node(header: &Header, content: &mut dyn Read) -> io::Result<Option<Node>> {
         b'4' => Kind::BlockDevice(header.device.0, header.device.1),
         b'5' => Kind::Directory,
         b'6' => Kind::Fifo,
-        other => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("an entry of type {other}"))),
+        other => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("an entry of type {other}"),
+            ));
+        }
     };
-    let Header { mode, uid, gid, mtime, xattrs, .. } = header.clone();
-    Ok(Some(Node { kind, mode, uid, gid, mtime, xattrs }))
+    let Header {
+        mode,
+        uid,
+        gid,
+        mtime,
+        xattrs,
+        ..
+    } = header.clone();
+    Ok(Some(Node {
+        kind,
+        mode,
+        uid,
+        gid,
+        mtime,
+        xattrs,
+    }))
 }
 
 fn file(content: &mut dyn Read) -> io::Result<Kind> {
@@ -150,7 +183,10 @@ fn file(content: &mut dyn Read) -> io::Result<Kind> {
     loop {
         let count = content.read(&mut buffer)?;
         if count == 0 {
-            return Ok(Kind::File { size, content: hasher.finish() });
+            return Ok(Kind::File {
+                size,
+                content: hasher.finish(),
+            });
         }
         hasher.write(&buffer[..count]);
         size += count as u64;
@@ -159,14 +195,22 @@ fn file(content: &mut dyn Read) -> io::Result<Kind> {
 
 /// A stored name without `.`, empty parts and slashes at its ends.
 fn clean(name: &[u8]) -> Vec<u8> {
-    let parts = name.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+    let parts = name
+        .split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty() && *part != b".");
     parts.collect::<Vec<_>>().join(&b'/')
 }
 
 fn split(name: &[u8]) -> (&[u8], &[u8]) {
-    name.iter().rposition(|byte| *byte == b'/').map_or((b"", name), |at| (&name[..at], &name[at + 1..]))
+    name.iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or((b"", name), |at| (&name[..at], &name[at + 1..]))
 }
 
 fn join(parent: &[u8], base: &[u8]) -> Vec<u8> {
-    if parent.is_empty() { base.to_vec() } else { [parent, base].join(&b'/') }
+    if parent.is_empty() {
+        base.to_vec()
+    } else {
+        [parent, base].join(&b'/')
+    }
 }

@@ -1,0 +1,182 @@
+//! Nothing that comes from outside reaches out of its place.
+
+use std::fs;
+use std::path::Path;
+
+use testkit::command;
+use testkit::context::Context;
+
+use crate::rbuild;
+
+/// A file of the host that no build may read or write.
+fn bait() -> (tempfile::TempDir, String) {
+    let directory = testkit::scratch();
+    let path = directory.path().join("bait");
+    fs::write(&path, "the bait").expect("the scratch directory can be written");
+    let path = path.to_str().expect("scratch paths are UTF-8").to_owned();
+    (directory, path)
+}
+
+#[track_caller]
+fn assert_untouched(directory: &Path) {
+    let names: Vec<_> = fs::read_dir(directory)
+        .expect("the directory is there")
+        .flatten()
+        .map(|e| e.file_name())
+        .collect();
+    assert_eq!(names, ["bait"]);
+    assert_eq!(
+        fs::read_to_string(directory.join("bait")).expect("the bait is there"),
+        "the bait"
+    );
+}
+
+#[test]
+fn links_of_the_context_stay_in_the_context() {
+    let (directory, bait) = bait();
+    let up = format!("../../../../../../../../../..{bait}");
+    for target in [bait.as_str(), up.as_str()] {
+        let context = Context::new("FROM scratch\nCOPY link /got\n").with_link("link", target);
+        let outcome = rbuild().try_build(context.path(), &[]);
+        outcome.failed_with(1);
+        outcome.says(&["Dockerfile:2", "link"]);
+        let through = Context::new("FROM scratch\nCOPY dir/bait /got\n")
+            .with_link("dir", directory.path().to_str().unwrap_or_default());
+        rbuild().try_build(through.path(), &[]).failed_with(1);
+    }
+}
+
+#[test]
+fn a_dockerfile_and_an_ignore_file_may_be_links_but_sources_may_not_climb() {
+    let (_directory, bait) = bait();
+    let climbing = Context::new(&format!(
+        "FROM scratch\nCOPY ../../../../../../..{bait} /got\n"
+    ));
+    rbuild().try_build(climbing.path(), &[]).failed_with(1);
+}
+
+#[test]
+fn links_of_the_image_lead_to_places_of_the_image() {
+    let (directory, _) = bait();
+    let outside = directory.path().display();
+    let dockerfile = format!(
+        "FROM @busybox\nRUN mkdir -p /a && ln -s {outside} /abs && ln -s ../../../../../..{outside} /a/rel\n\
+         COPY file /abs/one\nCOPY file /a/rel/two\nWORKDIR /abs/three\nRUN cat {outside}/one {outside}/two && pwd -P\n"
+    );
+    let context = Context::new(&dockerfile).with("file", "text\n");
+    let output = rbuild().build(context.path(), &[]);
+    assert!(output.contains(&format!("{outside}/three")), "{output}");
+    assert_untouched(directory.path());
+}
+
+#[test]
+fn archives_of_add_stay_below_their_destination() {
+    let (directory, bait) = bait();
+    let outside = directory.path().display().to_string();
+    let context = Context::new("FROM scratch\nADD climbing.tar /x/\n");
+    let python = format!(
+        r#"
+import io, tarfile
+t = tarfile.open("climbing.tar", "w")
+def file(name):
+    i = tarfile.TarInfo(name); i.size = 4; t.addfile(i, io.BytesIO(b"evil"))
+def link(name, target, kind):
+    i = tarfile.TarInfo(name); i.type = kind; i.linkname = target; t.addfile(i)
+file("../../../../../../../../..{outside}/climbed")
+file("{outside}/rooted")
+link("sym", "{outside}", tarfile.SYMTYPE)
+file("sym/through")
+link("hard", "{bait}", tarfile.LNKTYPE)
+link("up", "../../../../../../../..{bait}", tarfile.LNKTYPE)
+t.close()
+"#
+    );
+    command::run(
+        std::process::Command::new("python3")
+            .args(["-c", &python])
+            .current_dir(context.path()),
+    )
+    .succeeded();
+    // Refused or clamped: both are right, as long as nothing leaves its place.
+    let outcome = rbuild().try_build(
+        context.path(),
+        &["--output", "type=local,dest=/dev/null/never"],
+    );
+    assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+    rbuild().try_build(context.path(), &["-t", "x"]);
+    assert_untouched(directory.path());
+}
+
+#[test]
+fn layers_of_a_loaded_archive_stay_below_the_root() {
+    let (directory, bait) = bait();
+    let outside = directory.path().display().to_string();
+    let archive = testkit::scratch();
+    let python = format!(
+        r#"
+import hashlib, io, json, tarfile
+layer = io.BytesIO()
+t = tarfile.open(fileobj=layer, mode="w")
+def file(name):
+    i = tarfile.TarInfo(name); i.size = 4; t.addfile(i, io.BytesIO(b"evil"))
+def link(name, target, kind):
+    i = tarfile.TarInfo(name); i.type = kind; i.linkname = target; t.addfile(i)
+file("../../../../../../../../../..{outside}/climbed")
+link("sym", "{outside}", tarfile.SYMTYPE)
+file("sym/through")
+link("hard", "../../../../../../../../../..{bait}", tarfile.LNKTYPE)
+t.close()
+layer = layer.getvalue()
+config = json.dumps({{"os": "linux", "architecture": "amd64", "config": {{}},
+    "rootfs": {{"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]}}}}).encode()
+manifest = json.dumps([{{"Config": "config.json", "RepoTags": ["evil:latest"], "Layers": ["layer.tar"]}}]).encode()
+out = tarfile.open("evil.tar", "w")
+for name, data in (("config.json", config), ("layer.tar", layer), ("manifest.json", manifest)):
+    i = tarfile.TarInfo(name); i.size = len(data); out.addfile(i, io.BytesIO(data))
+out.close()
+"#
+    );
+    command::run(
+        std::process::Command::new("python3")
+            .args(["-c", &python])
+            .current_dir(archive.path()),
+    )
+    .succeeded();
+    for form in ["erofs", "directory"] {
+        let rbuild = rbuild().with_layers(form);
+        let path = archive.path().join("evil.tar");
+        let loaded = rbuild.run([
+            "load",
+            "-i",
+            path.to_str().expect("scratch paths are UTF-8"),
+        ]);
+        if loaded.code == 0 {
+            let exported = testkit::scratch();
+            let context = Context::new("FROM evil\nLABEL a=b\n");
+            let output = format!("type=local,dest={}", exported.path().join("tree").display());
+            rbuild.try_build(context.path(), &["--output", &output]);
+        }
+        assert_untouched(directory.path());
+    }
+}
+
+#[test]
+fn a_local_output_writes_below_its_directory_only() {
+    let (directory, _) = bait();
+    let context = Context::new(&format!(
+        "FROM scratch\nCOPY . /\nCOPY file {0}/planted\n",
+        directory.path().display()
+    ));
+    context.write("file", "x");
+    let out = testkit::scratch();
+    let dest = out.path().join("tree");
+    // What is there already may be a link that leads away.
+    fs::create_dir(&dest).expect("the scratch directory can be written");
+    std::os::unix::fs::symlink(directory.path(), dest.join("file"))
+        .expect("the scratch directory can be written");
+    rbuild().try_build(
+        context.path(),
+        &["--output", &format!("type=local,dest={}", dest.display())],
+    );
+    assert_untouched(directory.path());
+}

@@ -1,0 +1,25 @@
+//! The program as its users meet it: each test drives the binary on a store of its own.
+//!
+//!     cargo test --test it [MODULE::]
+//!
+//! They need root, Debian's packages (`scripts/test` installs them) and, for `real`, a network.
+
+mod bad_input;
+mod cache;
+mod containers;
+mod escapes;
+mod interruption;
+mod layers;
+mod outputs;
+mod real;
+mod reproducible;
+mod secrets;
+mod sharing;
+mod terminal;
+
+use testkit::rbuild::Rbuild;
+
+/// The program with an empty store.
+fn rbuild() -> Rbuild {
+    Rbuild::new(env!("CARGO_BIN_EXE_rbuild"))
+}

@@ -1,0 +1,127 @@
+//! Several builds on one store, at once.
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use testkit::context::Context;
+use testkit::rbuild::Rbuild;
+
+use crate::rbuild;
+
+fn start(rbuild: &Rbuild, context: &Context, tag: &str) -> Child {
+    let path = context.path().to_str().expect("scratch paths are UTF-8");
+    rbuild.start(["build", "--progress=plain", "-t", tag, path])
+}
+
+#[track_caller]
+fn finish(child: Child) {
+    let output = child.wait_with_output().expect("a child can be waited for");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn two_processes_run_a_common_step_once() {
+    let rbuild = rbuild();
+    let text = "FROM @busybox\nRUN sleep 1; cat /proc/sys/kernel/random/uuid > /once\nCMD [\"cat\", \"/once\"]\n";
+    let contexts = [Context::new(text), Context::new(text)];
+    let children: Vec<_> = contexts
+        .iter()
+        .zip(["one", "two"])
+        .map(|(context, tag)| start(&rbuild, context, tag))
+        .collect();
+    children.into_iter().for_each(finish);
+    let once = |tag| rbuild.run(["run", "--rm", tag]).succeeded().to_owned();
+    assert_eq!(
+        once("one"),
+        once("two"),
+        "the second build took the first one's result"
+    );
+}
+
+#[test]
+fn one_build_runs_an_equal_step_once() {
+    let text = "FROM @busybox AS a\nRUN cat /proc/sys/kernel/random/uuid > /id\nFROM @busybox AS b\nRUN cat /proc/sys/kernel/random/uuid > /id\n\
+         FROM @busybox\nCOPY --from=a /id /a\nCOPY --from=b /id /b\nCMD cmp /a /b && echo equal\n";
+    assert_eq!(
+        rbuild()
+            .build_and_run(Context::new(text).path(), &[])
+            .succeeded(),
+        "equal\n"
+    );
+}
+
+#[test]
+fn a_waiting_build_goes_on_when_the_first_is_killed() {
+    let rbuild = rbuild();
+    let text = "FROM @busybox\nRUN sleep 2; echo made > /made\nCMD [\"cat\", \"/made\"]\n";
+    let contexts = [Context::new(text), Context::new(text)];
+    let mut first = start(&rbuild, &contexts[0], "one");
+    std::thread::sleep(Duration::from_millis(700));
+    let second = start(&rbuild, &contexts[1], "two");
+    std::thread::sleep(Duration::from_millis(500));
+    first.kill().expect("the child is ours");
+    first.wait().expect("a child can be waited for");
+    finish(second);
+    assert_eq!(rbuild.run(["run", "--rm", "two"]).succeeded(), "made\n");
+}
+
+#[test]
+fn many_builds_at_once_leave_a_sound_store() {
+    let rbuild = rbuild();
+    let text = |n: usize| {
+        format!(
+            "FROM @busybox\nRUN echo common > /common\nRUN echo {n} > /own\nCMD [\"cat\", \"/common\", \"/own\"]\n"
+        )
+    };
+    let contexts: Vec<_> = (0..8).map(|n| Context::new(&text(n))).collect();
+    let tags: Vec<_> = (0..8).map(|n| format!("image{n}")).collect();
+    let children: Vec<_> = contexts
+        .iter()
+        .zip(&tags)
+        .map(|(context, tag)| start(&rbuild, context, tag))
+        .collect();
+    children.into_iter().for_each(finish);
+    for (n, tag) in tags.iter().enumerate() {
+        assert_eq!(
+            rbuild.run(["run", "--rm", tag]).succeeded(),
+            format!("common\n{n}\n")
+        );
+    }
+    rbuild.assert_nothing_half_made();
+}
+
+#[test]
+fn stages_run_at_the_same_time() {
+    let stages: String = (0..4)
+        .map(|n| format!("FROM @busybox AS s{n}\nRUN sleep 1 && echo {n} > /part\n"))
+        .collect();
+    let copies: String = (0..4)
+        .map(|n| format!("COPY --from=s{n} /part /part{n}\n"))
+        .collect();
+    let context = Context::new(&format!("{stages}FROM @busybox\n{copies}"));
+    let rbuild = rbuild();
+    rbuild.build(Context::new("FROM @busybox\n").path(), &[]);
+    let start = Instant::now();
+    rbuild.build(context.path(), &[]);
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "four seconds of sleep took {:?}",
+        start.elapsed()
+    );
+    // One at a time when that is asked for.
+    context.dockerfile(&format!(
+        "{}FROM @busybox\n{copies}",
+        stages.replace("sleep 1", "sleep 1.01")
+    ));
+    let start = Instant::now();
+    rbuild.build(context.path(), &["--jobs", "1"]);
+    assert!(
+        start.elapsed() > Duration::from_secs(4),
+        "four seconds of sleep took {:?}",
+        start.elapsed()
+    );
+}
