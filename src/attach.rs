@@ -1,10 +1,11 @@
 //! Joins the program's streams to those of a container's process, and passes signals and sizes on.
 //!
-//! Each direction is a thread that copies between two descriptors: nothing waits for anything else, the kernel does the
-//! copying where it can, and the descriptors that the program shares with its parent stay blocking.
+//! Each direction is a thread that copies between two descriptors: nothing waits for anything else, and the descriptors
+//! that the program shares with its parent stay blocking. The copying is by `read` and `write`, not by `splice`: where
+//! both outputs are one file, only `write` takes the lock of its position, and without it they overwrite each other.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread::{Builder, JoinHandle};
 
@@ -14,6 +15,9 @@ use tokio::sync::mpsc;
 use crate::backend::{Attached, Ended, Process, Streams};
 use crate::error::Error;
 use crate::terminal::{self, RawMode};
+
+/// Bytes copied at a time: what a pipe holds.
+const BUFFER: usize = 64 << 10;
 
 /// How a process is joined to the program.
 #[derive(Debug, Clone, Copy)]
@@ -96,8 +100,17 @@ fn copy(streams: Streams, stdin: bool) -> Result<Vec<JoinHandle<()>>, Error> {
 /// Copies until either side ends, then closes both.
 fn copier(name: &str, from: OwnedFd, to: OwnedFd) -> io::Result<JoinHandle<()>> {
     Builder::new().name(name.to_owned()).spawn(move || {
-        // Errors are ends too: a terminal whose other side is closed reads as `EIO`, a closed reader is `EPIPE`.
-        drop(io::copy(&mut File::from(from), &mut File::from(to)));
+        let (mut from, mut to) = (File::from(from), File::from(to));
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            // Errors are ends too: a terminal whose other side is closed reads as `EIO`, a closed reader is `EPIPE`.
+            match from.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(length) if to.write_all(&buffer[..length]).is_ok() => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
     })
 }
 
@@ -158,8 +171,6 @@ fn pass(kind: SignalKind, as_what: Received, to: mpsc::Sender<Received>) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-
     use super::*;
 
     fn pipe() -> (OwnedFd, OwnedFd) {
@@ -221,5 +232,29 @@ mod tests {
             .expect("the end of the pipe");
         assert_eq!(received, "last words\r\n");
         copying.join().expect("no panic");
+    }
+
+    #[test]
+    fn two_outputs_may_be_one_file() {
+        let both = tempfile::tempfile().expect("a file");
+        let copying: Vec<_> = (0..2)
+            .map(|_| {
+                let (from, from_end) = pipe();
+                let to = both.try_clone().expect("the same file").into();
+                let copying = copier("copy", from, to).expect("a thread");
+                let writing = std::thread::spawn(move || {
+                    let mut writer = File::from(from_end);
+                    for _ in 0..2_000 {
+                        writer.write_all(b"0123456789\n").expect("written");
+                    }
+                });
+                (copying, writing)
+            })
+            .collect();
+        for (copying, writing) in copying {
+            writing.join().expect("no panic");
+            copying.join().expect("no panic");
+        }
+        assert_eq!(both.metadata().expect("a size").len(), 2 * 2_000 * 11);
     }
 }

@@ -110,8 +110,8 @@ pub(crate) enum Command {
 
 /// Reads the command line. The error is for [`clap::Error::exit`]-like handling: it also stands for help and version.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let arguments = with_build(arguments.into_iter().collect());
     let mut command = Cli::command();
+    let arguments = with_build(&command, arguments.into_iter().collect());
     let parsed = command
         .try_get_matches_from_mut(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
@@ -127,7 +127,7 @@ pub(crate) fn command_name(arguments: &[OsString]) -> String {
 }
 
 /// Puts `build` in where no command is named.
-fn with_build(mut arguments: Vec<OsString>) -> Vec<OsString> {
+fn with_build(command: &clap::Command, mut arguments: Vec<OsString>) -> Vec<OsString> {
     let Some(at) = command_position(&arguments) else {
         return arguments;
     };
@@ -135,7 +135,7 @@ fn with_build(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let told = matches!(
         &*first,
         "help" | "-h" | "--help" | "-v" | "-V" | "--version"
-    ) || Cli::command().find_subcommand(&*first).is_some();
+    ) || command.find_subcommand(&*first).is_some();
     if !told {
         arguments.insert(at, "build".into());
     }
