@@ -1,1 +1,41 @@
-//! layer
+//! A layer of an image: an uncompressed tar, and an index of it that the kernel can mount.
+//!
+//! The tar is what OCI defines; its SHA-256 is the layer's name ([`DiffId`]). The index is a metadata-only EROFS image
+//! that points into the tar, with the digest of every file and directory behind it ([`Index`]). A layer comes into
+//! being in one of three ways, each of which writes both in one pass: from a plan ([`write_layer`]), from an overlay
+//! upper directory ([`seal`]), or from a stream ([`index_tar`]). Layers are read through a [`View`], which merges a
+//! stack of them, or put in a directory ([`unpack`]) where they cannot be mounted.
+
+mod build;
+mod digest;
+mod emit;
+mod entry;
+mod erofs;
+mod error;
+mod extract;
+mod host;
+mod merkle;
+mod metadata;
+mod overlay;
+mod path;
+mod plan;
+mod seal;
+mod sink;
+mod source;
+mod stream;
+mod summary;
+mod tar;
+mod tree;
+
+pub use build::write_layer;
+pub use digest::{ChainId, ContentDigest, DiffId, Digest, DigestError};
+pub use entry::{EntryKind, PlannedEntry, PlannedFile, PlannedNode};
+pub use erofs::{DirEntry, Index, Inode, Nid};
+pub use error::{Error, IndexProblem, PlanProblem, Result, TarProblem};
+pub use host::digest_file;
+pub use metadata::{Metadata, Timestamp, Xattrs};
+pub use path::{LayerPath, MAX_NAME, MAX_PATH, PathError};
+pub use seal::{scan_upper, seal};
+pub use source::{Extent, FileRange, FileSource, SourceReader};
+pub use stream::{Limits, Whiteouts, index_archive, index_tar};
+pub use summary::Summary;

@@ -1,0 +1,168 @@
+//! Writes a layer from a plan: its tar and, from what was learnt on the way, its index.
+
+use std::fs::File;
+
+use crate::digest::DiffId;
+use crate::emit::{Emitter, Placed};
+use crate::entry::{PlannedEntry, PlannedNode};
+use crate::erofs::{Identity, write_index};
+use crate::error::{Error, Result};
+use crate::path::LayerPath;
+use crate::plan::arrange;
+use crate::sink::{Sink, Target};
+use crate::summary::Summary;
+use crate::tree::{Data, Extents, Inode, InodeId, Node, Tree};
+
+/// Writes the layer that `entries`, in any order, describe: its tar and its index, to two empty files.
+///
+/// The same entries with the same bytes give the same two files, byte for byte. `cancelled` is asked again and again
+/// and ends the work with [`Error::Cancelled`].
+pub fn write_layer(
+    entries: Vec<PlannedEntry>,
+    tar: &File,
+    index: &File,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Summary> {
+    let entries = arrange(entries)?;
+    let mut tree = TreeBuilder::new();
+    let mut changed = Vec::new();
+    let (digest, tar_size, members) = std::thread::scope(|scope| {
+        let sink = Sink::new(scope, Target::File(tar), true);
+        let mut emitter = Emitter::new(sink, cancelled);
+        for entry in &entries {
+            let placed = emitter.entry(entry)?;
+            if let (PlannedNode::File(file), Some(placed)) = (&entry.node, placed)
+                && file
+                    .expected
+                    .is_some_and(|expected| expected != placed.digest)
+            {
+                changed.push(entry.path.clone());
+            }
+            tree.add(entry, placed);
+        }
+        emitter.end()?;
+        let members = emitter.members;
+        let (digest, size) = emitter.sink.finish()?;
+        Ok::<_, Error>((digest, size, members))
+    })?;
+    // A sink that was asked to hash gives a digest.
+    let diff_id = DiffId::new(digest.unwrap_or_else(|| crate::Digest::of(b"")));
+    let TreeBuilder {
+        tree, file_bytes, ..
+    } = tree;
+    let content = write_index(&tree, Identity { diff_id, tar_size }, index)?;
+    Ok(Summary {
+        diff_id,
+        tar_size,
+        content,
+        entries: members,
+        file_bytes,
+        implied_dirs: tree.implied_directories(),
+        changed,
+    })
+}
+
+/// Makes a tree of arranged entries.
+struct TreeBuilder {
+    tree: Tree,
+    /// The directories from the root down to where the last entry went.
+    open: Vec<(LayerPath, InodeId)>,
+    file_bytes: u64,
+}
+
+impl TreeBuilder {
+    fn new() -> Self {
+        Self {
+            tree: Tree::new(),
+            open: vec![(LayerPath::root(), Tree::root())],
+            file_bytes: 0,
+        }
+    }
+
+    fn add(&mut self, entry: &PlannedEntry, placed: Option<Placed>) {
+        let Some(name) = entry.path.name() else {
+            self.describe(Tree::root(), entry);
+            return;
+        };
+        let directory = self.parent_of(&entry.path);
+        let node = match &entry.node {
+            PlannedNode::Directory { .. } => {
+                if let Some(id) = self.tree.subdirectory(directory, name) {
+                    self.describe(id, entry);
+                    self.open.push((entry.path.clone(), id));
+                }
+                return;
+            }
+            PlannedNode::HardLink(target) => {
+                if let Some(id) = self.find(target) {
+                    self.tree.link(directory, name, id);
+                }
+                return;
+            }
+            PlannedNode::File(_) => {
+                let Some(placed) = placed else { return };
+                self.file_bytes += placed.size;
+                Node::File(Data {
+                    size: placed.size,
+                    digest: placed.digest,
+                    extents: Extents::Contiguous(placed.position),
+                })
+            }
+            PlannedNode::Symlink(target) => Node::Symlink(target.as_slice().into()),
+            PlannedNode::Char { major, minor } => Node::Char(*major, *minor),
+            PlannedNode::Block { major, minor } => Node::Block(*major, *minor),
+            PlannedNode::Fifo => Node::Fifo,
+            PlannedNode::Whiteout => Node::Whiteout,
+        };
+        let id = self.tree.add(Inode::new(entry.metadata.clone(), node));
+        self.tree.link(directory, name, id);
+    }
+
+    fn describe(&mut self, id: InodeId, entry: &PlannedEntry) {
+        let PlannedNode::Directory { opaque } = entry.node else {
+            return;
+        };
+        self.tree.get_mut(id).metadata = entry.metadata.clone();
+        if let Some(directory) = self.tree.directory_mut(id) {
+            directory.opaque = opaque;
+            directory.implied = false;
+        }
+    }
+
+    /// The directory that a path is in. Entries come in order, so it is mostly one that is open.
+    fn parent_of(&mut self, path: &LayerPath) -> InodeId {
+        let parent = path.parent().unwrap_or_default();
+        while self.open.len() > 1
+            && self
+                .open
+                .last()
+                .is_some_and(|(open, _)| !parent.is_within(open))
+        {
+            self.open.pop();
+        }
+        let (mut at, mut directory) = self
+            .open
+            .last()
+            .cloned()
+            .unwrap_or((LayerPath::root(), Tree::root()));
+        // One is open for each component, and one for the root.
+        let known = self.open.len() - 1;
+        for name in parent.components().skip(known) {
+            // Arranged entries have nothing but directories above them, and paths that are joined were whole before.
+            let next = self
+                .tree
+                .subdirectory(directory, name)
+                .zip(at.join(name).ok());
+            let Some((id, path)) = next else { break };
+            (directory, at) = (id, path.clone());
+            self.open.push((path, id));
+        }
+        directory
+    }
+
+    fn find(&self, path: &LayerPath) -> Option<InodeId> {
+        path.components().try_fold(Tree::root(), |directory, name| {
+            self.tree.child(directory, name)
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! Puts a plan's entries in the order of the tar and checks that they make a layer.
+
+use std::collections::BTreeMap;
+
+use crate::entry::{PlannedEntry, PlannedNode};
+use crate::erofs::xattr;
+use crate::error::{Error, PlanProblem, Result};
+use crate::extract::is_link_target;
+use crate::path::LayerPath;
+use crate::tar::WHITEOUT_PREFIX;
+
+/// Sorts entries by path and checks them. The first name of several that one file has becomes the file itself, the
+/// others become links to it, whatever the plan said which is which: so a tar is the same for the same files.
+pub(crate) fn arrange(mut entries: Vec<PlannedEntry>) -> Result<Vec<PlannedEntry>> {
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    check_paths(&entries)?;
+    for entry in &mut entries {
+        entry.metadata.normalise();
+        check_entry(entry)?;
+    }
+    let has_links = entries
+        .iter()
+        .any(|entry| matches!(entry.node, PlannedNode::HardLink(_)));
+    if has_links {
+        settle_links(&mut entries)?;
+    }
+    Ok(entries)
+}
+
+/// No path is planned twice, and everything above an entry is a directory, where it is planned at all.
+fn check_paths(entries: &[PlannedEntry]) -> Result<()> {
+    // The non-directory that was met last: what is below it would follow at once.
+    let mut file: Option<&LayerPath> = None;
+    for (at, entry) in entries.iter().enumerate() {
+        if at > 0 && entries[at - 1].path == entry.path {
+            return Err(Error::plan(&entry.path, PlanProblem::Twice));
+        }
+        if let Some(file) = file
+            && entry.path.is_within(file)
+        {
+            let problem = PlanProblem::NotADirectory(file.clone());
+            return Err(Error::plan(&entry.path, problem));
+        }
+        if !matches!(entry.node, PlannedNode::Directory { .. }) {
+            if entry.path.is_root() {
+                return Err(Error::plan(&entry.path, PlanProblem::Root));
+            }
+            file = Some(&entry.path);
+        }
+    }
+    Ok(())
+}
+
+fn check_entry(entry: &PlannedEntry) -> Result<()> {
+    let problem = |problem| Err(Error::plan(&entry.path, problem));
+    let reserved = |name: &[u8]| name.starts_with(WHITEOUT_PREFIX);
+    if entry.path.components().any(reserved) {
+        return problem(PlanProblem::ReservedName);
+    }
+    if matches!(entry.node, PlannedNode::Whiteout)
+        && entry.path.name().is_some_and(|name| name.len() > 251)
+    {
+        // The mark's own name would be too long.
+        return problem(PlanProblem::Path(crate::PathError::LongName));
+    }
+    if let PlannedNode::Symlink(target) = &entry.node
+        && !is_link_target(target)
+    {
+        return problem(PlanProblem::SymlinkTarget);
+    }
+    for (name, value) in &entry.metadata.xattrs {
+        if !xattr::is_storable(name, value) || xattr::is_overlay(name) || name.contains(&b'=') {
+            let name = String::from_utf8_lossy(name).into_owned();
+            return problem(PlanProblem::Xattr(name));
+        }
+    }
+    if !xattr::fit(&entry.metadata.xattrs) {
+        return problem(PlanProblem::Xattr("*".to_owned()));
+    }
+    Ok(())
+}
+
+/// Makes the first name of each file the file, and the others links to it.
+fn settle_links(entries: &mut [PlannedEntry]) -> Result<()> {
+    // By the place of a file: the places of the links to it.
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (at, file) in linked_files(entries)?.into_iter().enumerate() {
+        if let Some(file) = file {
+            groups.entry(file).or_default().push(at);
+        }
+    }
+    for (file, mut names) in groups {
+        names.push(file);
+        let first = names.iter().copied().min().unwrap_or(file);
+        let metadata = entries[file].metadata.clone();
+        let path = entries[first].path.clone();
+        let node = entries[file].node.clone();
+        for name in names {
+            entries[name].node = PlannedNode::HardLink(path.clone());
+            entries[name].metadata = metadata.clone();
+        }
+        entries[first].node = node;
+    }
+    Ok(())
+}
+
+/// For each hard link the place of the file that it names in the end.
+fn linked_files(entries: &[PlannedEntry]) -> Result<Vec<Option<usize>>> {
+    let find = |path: &LayerPath| entries.binary_search_by(|entry| entry.path.cmp(path)).ok();
+    let mut files = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let mut node = &entry.node;
+        let mut file = None;
+        let mut steps = 0;
+        while let PlannedNode::HardLink(target) = node {
+            let missing = || Error::plan(&entry.path, PlanProblem::LinkTarget(target.clone()));
+            let at = find(target).ok_or_else(missing)?;
+            steps += 1;
+            if steps > entries.len() {
+                return Err(missing());
+            }
+            node = &entries[at].node;
+            if matches!(node, PlannedNode::Directory { .. } | PlannedNode::Whiteout) {
+                return Err(missing());
+            }
+            file = Some(at);
+        }
+        files.push(file);
+    }
+    Ok(files)
+}
