@@ -49,7 +49,7 @@ fn times_do_not_count_and_all_else_does() {
             .write(true)
             .open(context.join("src/a"))
             .expect("the file is there");
-        let past = SystemTime::now() - Duration::from_secs(86_400);
+        let past = SystemTime::now() - Duration::from_hours(24);
         file.set_times(FileTimes::new().set_modified(past))
             .expect("the owner may set times");
     };
@@ -61,7 +61,7 @@ fn times_do_not_count_and_all_else_does() {
     };
     let content: Change = |context| context.write("src/a", "A");
     let rename: Change = |context| {
-        fs::rename(context.join("src/a"), context.join("src/z")).expect("the file is there")
+        fs::rename(context.join("src/a"), context.join("src/z")).expect("the file is there");
     };
     let addition: Change = |context| context.write("src/new", "");
     let removal: Change =
@@ -82,10 +82,10 @@ fn times_do_not_count_and_all_else_does() {
         ("link", link, true),
     ];
     for (name, change, counts) in cases {
-        let (rbuild, context) = (rbuild(), context());
-        ran(&rbuild, &context, &[], &STEPS);
-        change(&context);
-        let again = ran(&rbuild, &context, &[], &STEPS);
+        let (rbuild, files) = (rbuild(), context());
+        ran(&rbuild, &files, &[], &STEPS);
+        change(&files);
+        let again = ran(&rbuild, &files, &[], &STEPS);
         assert_eq!(again.contains(&"COPY src"), counts, "{name}");
         assert_eq!(again.contains(&"RUN echo one"), counts, "{name}");
         // What the second COPY reads of its sources and its destination is as it was.

@@ -14,7 +14,7 @@ use crate::rbuild;
 
 const IMAGE: &str = "box";
 
-/// A store with the BusyBox image under a short name.
+/// A store with the image `busybox` under a short name.
 fn with_image() -> Rbuild {
     let rbuild = rbuild();
     rbuild.build(

@@ -126,9 +126,10 @@ fn a_directory_output_holds_the_same_files() {
 
 #[test]
 fn many_layers_stack() {
-    let steps: String = (0..120)
+    let steps = (0..120)
         .map(|n| format!("RUN echo {n} > /f{n} && rm -f /f{}\n", n / 2))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let context = Context::new(&format!("FROM @busybox\n{steps}CMD ls -d /f*\n"));
     let said = FORMS.map(|form| {
         rbuild()

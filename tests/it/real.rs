@@ -177,6 +177,9 @@ fn eight_stages_run_at_once() {
         "eight seconds of sleep took {:?}",
         start.elapsed()
     );
-    let parts: String = (1..=8).map(|n| format!("part {n}\n")).collect();
+    let parts = (1..=8)
+        .map(|n| format!("part {n}\n"))
+        .collect::<Vec<_>>()
+        .concat();
     assert_eq!(rbuild.run(["run", "--rm", "parallel"]).succeeded(), parts);
 }

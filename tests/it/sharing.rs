@@ -96,12 +96,14 @@ fn many_builds_at_once_leave_a_sound_store() {
 
 #[test]
 fn stages_run_at_the_same_time() {
-    let stages: String = (0..4)
+    let stages = (0..4)
         .map(|n| format!("FROM @busybox AS s{n}\nRUN sleep 1 && echo {n} > /part\n"))
-        .collect();
-    let copies: String = (0..4)
+        .collect::<Vec<_>>()
+        .concat();
+    let copies = (0..4)
         .map(|n| format!("COPY --from=s{n} /part /part{n}\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let context = Context::new(&format!("{stages}FROM @busybox\n{copies}"));
     let rbuild = rbuild();
     rbuild.build(Context::new("FROM @busybox\n").path(), &[]);

@@ -33,10 +33,8 @@ fn found(change: impl FnOnce(&mut Tree)) -> Vec<String> {
 
 fn with(name: &'static str, change: impl FnOnce(&mut Node)) -> Vec<String> {
     found(|tree| {
-        change(
-            tree.get_mut(name.as_bytes())
-                .expect("the sample has the name"),
-        )
+        let node = tree.get_mut(name.as_bytes());
+        change(node.expect("the sample has the name"));
     })
 }
 

@@ -38,7 +38,7 @@ impl Docker {
         let log = File::create(docker.directory.path().join("log"))
             .expect("the scratch directory can be written");
         supervise::server("dockerd", &args.each_ref().map(String::as_str), &[], log);
-        supervise::wait_until(Duration::from_secs(60), "dockerd does not answer", || {
+        supervise::wait_until(Duration::from_mins(1), "dockerd does not answer", || {
             docker.run(&["version"]).code == 0
         });
         docker
@@ -61,7 +61,6 @@ impl Docker {
     }
 
     fn socket(&self) -> String {
-        // A socket's path must be short.
-        format!("unix:///tmp/rbuild-test-{}.sock", std::process::id())
+        format!("unix://{}/socket", self.directory.path().display())
     }
 }

@@ -61,12 +61,12 @@ impl Registry {
         crate::command::shell(self.storage.path(), &script);
     }
 
-    /// The name of the BusyBox image.
+    /// The name of the image `busybox`.
     pub fn busybox(&self) -> String {
         format!("{}/library/busybox:latest", self.host())
     }
 
-    /// The name of the Debian image.
+    /// The name of the image `debian`.
     pub fn debian(&self) -> String {
         format!("{}/library/debian:bookworm", self.host())
     }

@@ -1,0 +1,184 @@
+"""The builders that are compared: how each is started, asked to build, and brought back to an empty store."""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+
+class Disk:
+    """A journaled ext4 in a sparse file: every builder gets the same, and a fresh one for every cold run."""
+
+    def __init__(self, directory: pathlib.Path, name: str):
+        self.image = directory / f"{name}.ext4"
+        self.mount = directory / name
+        self.mount.mkdir(parents=True, exist_ok=True)
+
+    def fresh(self) -> None:
+        self.release()
+        self.image.unlink(missing_ok=True)
+        with open(self.image, "wb") as file:
+            file.truncate(40 << 30)
+        run(["mkfs.ext4", "-q", "-F", str(self.image)])
+        run(["mount", "-o", "loop", str(self.image), str(self.mount)])
+
+    def release(self) -> None:
+        while os.path.ismount(self.mount):
+            run(["umount", str(self.mount)])
+
+
+class Builder:
+    """A builder whose store is on a disk of its own."""
+
+    name = ""
+    environment: dict[str, str] = {}
+
+    def __init__(self, directory: pathlib.Path):
+        self.disk = Disk(directory, self.name)
+
+    def reset(self) -> None:
+        """Brings the builder to an empty store."""
+        self.stop()
+        self.disk.fresh()
+        self.start()
+
+    def start(self) -> None:
+        """Starts what the builder needs to run beside its command."""
+
+    def stop(self) -> None:
+        """Ends what `start` started."""
+
+    def close(self) -> None:
+        self.stop()
+        self.disk.release()
+        self.disk.image.unlink(missing_ok=True)
+
+    def version(self) -> str:
+        raise NotImplementedError
+
+    def build_command(self, context: pathlib.Path) -> list[str]:
+        raise NotImplementedError
+
+    def pull_command(self, image: str) -> list[str]:
+        raise NotImplementedError
+
+    def build(self, context: pathlib.Path) -> float:
+        """Builds a context; gives the milliseconds that it took."""
+        return self._timed(self.build_command(context))
+
+    def pull(self, image: str) -> float:
+        """Fetches an image; gives the milliseconds that it took."""
+        return self._timed(self.pull_command(image))
+
+    def _timed(self, command: list[str]) -> float:
+        start = time.monotonic()
+        run(command, self.environment)
+        return (time.monotonic() - start) * 1000
+
+
+class Rbuild(Builder):
+    name = "rbuild"
+
+    def __init__(self, directory: pathlib.Path, program: str):
+        super().__init__(directory)
+        self.program = [program, "--store", str(self.disk.mount)]
+
+    def version(self) -> str:
+        return run([self.program[0], "--version"]).split()[-1]
+
+    def build_command(self, context):
+        return [*self.program, "build", "-q", "-t", "bench", str(context)]
+
+    def pull_command(self, image):
+        return [*self.program, "pull", image]
+
+
+class Buildah(Builder):
+    name = "buildah"
+
+    def _command(self, *words: str) -> list[str]:
+        disk = self.disk.mount
+        return ["buildah", "--root", f"{disk}/root", "--runroot", f"{disk}/run", "--storage-driver=overlay", *words]
+
+    def stop(self) -> None:
+        # It leaves its storage's own mounts behind.
+        for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+            if (place := line.split()[1]).startswith(f"{self.disk.mount}/"):
+                subprocess.run(["umount", "-l", place], check=False)
+
+    def version(self) -> str:
+        return run(["buildah", "--version"]).split()[2]
+
+    def build_command(self, context):
+        # crun refuses hosts with both versions of control groups.
+        words = ["bud", "-q", "--layers", "--runtime=runc", "--tls-verify=false", "--jobs=0", "-t", "bench", str(context)]
+        return self._command(*words)
+
+    def pull_command(self, image):
+        return self._command("pull", "-q", "--tls-verify=false", image)
+
+
+class Docker(Builder):
+    name = "docker"
+
+    def __init__(self, directory: pathlib.Path):
+        super().__init__(directory)
+        self.server = None
+        self.socket = f"unix://{directory}/docker.sock"
+        self.environment = {"DOCKER_BUILDKIT": "1", "DOCKER_HOST": self.socket}
+        # A client of another version, without BuildKit, may stand before Debian's in the search path.
+        self.client = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else "docker"
+
+    def start(self) -> None:
+        disk = self.disk.mount
+        isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "dockerd"]
+        flags = [f"--host={self.socket}", f"--data-root={disk}/data", f"--exec-root={disk}/exec"]
+        flags += [f"--pidfile={disk}/pid", "--bridge=none", "--iptables=false"]
+        with open(disk / "log", "wb") as log:
+            self.server = subprocess.Popen([*isolated, *flags], stdout=log, stderr=log)
+        for _ in range(300):
+            asked = [self.client, "version"]
+            if subprocess.run(asked, env=os.environ | self.environment, capture_output=True, check=False).returncode == 0:
+                return
+            time.sleep(0.1)
+        raise SystemExit(f"dockerd does not answer: see {disk}/log")
+
+    def stop(self) -> None:
+        if self.server is not None:
+            self.server.send_signal(signal.SIGKILL)
+            self.server.wait()
+            self.server = None
+            time.sleep(0.5)
+
+    def version(self) -> str:
+        return run(["dockerd", "--version"]).split()[2].rstrip(",")
+
+    def build_command(self, context):
+        return [self.client, "build", "-q", "--network=host", "-t", "bench", str(context)]
+
+    def pull_command(self, image):
+        return [self.client, "pull", "-q", image]
+
+
+def found(directory: pathlib.Path, rbuild: str, names: list[str]) -> list[Builder]:
+    """The builders of `names` that are on this machine; rbuild is the program that is named."""
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    builders: list[Builder] = []
+    if "rbuild" in names and os.access(rbuild, os.X_OK):
+        builders.append(Rbuild(directory, rbuild))
+    if "docker" in names and shutil.which("dockerd", path=path):
+        builders.append(Docker(directory))
+    if "buildah" in names and shutil.which("buildah", path=path):
+        builders.append(Buildah(directory))
+    return builders
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> str:
+    """Runs a command that must end well; gives what it printed."""
+    env = os.environ | (environment or {})
+    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"`{' '.join(command)}` failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
