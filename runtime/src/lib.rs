@@ -1,12 +1,31 @@
-//! The sandbox that build steps and containers run in.
+//! The sandbox that build steps and containers run in: a process with namespaces of its own, a root file system of
+//! merged layers, few powers and few system calls.
+//!
+//! [`Runtime`] makes them from a [`Spec`]; a [`Child`] is one that runs. Nothing here knows images or Dockerfiles. Nothing
+//! is mounted where the host sees it, and nothing is left, whichever way the process that uses this ends.
+//!
+//! Linux 5.12 and the superuser are needed.
 #![expect(unsafe_code, reason = "the kernel calls of a sandbox have no safe wrappers")]
 
 mod capability;
+mod cgroup;
 mod error;
+mod mount;
+mod runtime;
+mod sandbox;
 mod seccomp;
 mod sys;
 mod user;
+mod worker;
 
 pub use capability::{Capabilities, Capability};
 pub use error::{Error, ExecError, Stage};
+pub use mount::{Lower, MAX_LOWERS, Unsupported, Upper, erofs_supported};
+pub use runtime::Runtime;
+pub use rustix::process::Signal;
+pub use sandbox::{
+    Child, ExitStatus, Identity, Limit, Mount, Network, Parent, Process, Resource, Root,
+    SYSTEM_DIRECTORIES, Source, Spec, Stdio, Stream, Stub, StubKind, Terminal, TerminalSize,
+    prepare_stubs,
+};
 pub use user::{User, UserError, resolve_group, resolve_user};

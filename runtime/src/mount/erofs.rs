@@ -1,8 +1,7 @@
 //! EROFS images.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::OnceLock;
 
 use rustix::io::Errno;
 use rustix::mount::{FsOpenFlags, fsconfig_set_flag, fsconfig_set_string, fsopen};
@@ -17,6 +16,16 @@ pub(super) enum Backing {
     File,
     /// Through block devices made of them.
     LoopDevice,
+}
+
+impl Backing {
+    /// In the order to try them.
+    pub(super) const ALL: [Self; 2] = [Self::File, Self::LoopDevice];
+}
+
+/// Whether mounting from a file failed because the kernel, or the file system the file is in, can't do that.
+pub(super) fn needs_loop_device(error: Errno) -> bool {
+    matches!(error, Errno::NOTBLK | Errno::INVAL)
 }
 
 /// Mounts an image whose data is in another file. The paths are as the calling thread sees them.
@@ -54,25 +63,24 @@ pub enum Unsupported {
     /// The caller may not mount it.
     #[error("not permitted to mount EROFS")]
     NotPermitted,
+    /// The probe's image could not be written.
+    #[error("cannot write a file to probe for EROFS")]
+    NoFile(#[source] Errno),
     /// The kernel has it, but not in the form that layers need.
-    #[error("the kernel cannot mount a layer's EROFS index: {0}")]
-    Refused(Errno),
+    #[error("the kernel cannot mount a layer's EROFS index")]
+    Refused(#[source] Errno),
 }
 
-/// Whether layers can be mounted as EROFS images, found by mounting a tiny one; asked once a process.
-pub fn erofs_supported() -> Result<(), Unsupported> {
-    static ANSWER: OnceLock<Result<(), Unsupported>> = OnceLock::new();
-    ANSWER.get_or_init(probe).clone()
-}
-
-fn probe() -> Result<(), Unsupported> {
-    let image = tiny::write().map_err(Unsupported::Refused)?;
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&image));
-    let made = match make(&path, None, Backing::File) {
-        Err(Errno::NOTBLK) => make(&path, None, Backing::LoopDevice),
-        made => made,
-    };
-    match made {
+/// Whether layers in `directory` can be mounted as EROFS images, found by mounting a tiny one: it depends on the kernel,
+/// on what the caller may do, and on the file system they are in.
+pub fn erofs_supported(directory: &Path) -> Result<(), Unsupported> {
+    let image = tiny::write(directory).map_err(Unsupported::NoFile)?;
+    let path = format!("/proc/self/fd/{}", image.as_raw_fd());
+    let made = Backing::ALL
+        .into_iter()
+        .map(|backing| make(&path, None, backing))
+        .find(|made| !matches!(made, Err(error) if needs_loop_device(*error)));
+    match made.unwrap_or(Err(Errno::NOTBLK)) {
         Ok(_) => Ok(()),
         Err(Errno::NODEV) => Err(Unsupported::NoFileSystem),
         Err(Errno::PERM | Errno::ACCESS) => Err(Unsupported::NotPermitted),
@@ -84,7 +92,9 @@ fn probe() -> Result<(), Unsupported> {
 mod tiny {
     use std::os::fd::{AsFd, OwnedFd};
 
-    use rustix::fs::{MemfdFlags, memfd_create};
+    use std::path::Path;
+
+    use rustix::fs::{CWD, Mode, OFlags, openat};
     use rustix::io::Errno;
 
     const BLOCK: usize = 512;
@@ -95,8 +105,9 @@ mod tiny {
     /// The root's inode, in units of 32 bytes from the start of the metadata.
     const ROOT: u16 = 1;
 
-    pub(super) fn write() -> Result<OwnedFd, Errno> {
-        let file = memfd_create("erofs", MemfdFlags::CLOEXEC)?;
+    pub(super) fn write(directory: &Path) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = openat(CWD, directory, flags, Mode::RUSR | Mode::WUSR)?;
         let image = image();
         let mut rest = &image[..];
         while !rest.is_empty() {

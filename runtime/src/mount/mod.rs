@@ -10,4 +10,4 @@ pub use erofs::{Unsupported, erofs_supported};
 pub use overlay::{Lower, MAX_LOWERS, Upper};
 pub(crate) use overlay::{Overlay, OverlayUpper};
 pub(crate) use space::MountSpace;
-pub(crate) use tree::{bind, file_system};
+pub(crate) use tree::{bind, file_system, finish};

@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode};
 use rustix::io::Errno;
@@ -13,6 +13,7 @@ use rustix::mount::{
 };
 
 use super::tree;
+use crate::error::Error;
 use crate::sys::MountAttributes;
 
 /// As many layers as one overlay takes (`OVL_MAX_STACK` of the kernel).
@@ -30,6 +31,27 @@ pub enum Lower {
         /// The file with the data that the index points into: the layer's tar.
         tar: Option<PathBuf>,
     },
+}
+
+impl Lower {
+    /// The same with paths that do not depend on the current directory.
+    pub(super) fn absolute(self) -> Result<Self, Error> {
+        Ok(match self {
+            Self::Directory(directory) => Self::Directory(absolute(&directory)?),
+            Self::Erofs { index, tar } => Self::Erofs {
+                index: absolute(&index)?,
+                tar: tar.as_deref().map(absolute).transpose()?,
+            },
+        })
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(|source| Error::Path {
+        action: "find",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Where the changes to a root file system go. Both directories must be on one file system.
@@ -65,6 +87,26 @@ pub(crate) struct Overlay {
     pub(crate) attributes: MountAttributes,
 }
 
+impl Overlay {
+    /// The same with paths that do not depend on the current directory.
+    pub(super) fn absolute(self) -> Result<Self, Error> {
+        let lowers = self.lowers.into_iter().map(Lower::absolute);
+        let upper = match self.upper {
+            OverlayUpper::Directory(upper) => OverlayUpper::Directory(Upper {
+                directory: absolute(&upper.directory)?,
+                work: absolute(&upper.work)?,
+                durable: upper.durable,
+            }),
+            other => other,
+        };
+        Ok(Self {
+            lowers: lowers.collect::<Result<_, _>>()?,
+            upper,
+            attributes: self.attributes,
+        })
+    }
+}
+
 /// Names, relative to the current directory, for what an overlay is made of.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
@@ -72,6 +114,15 @@ pub(super) struct Parts {
     pub(super) lowers: Vec<String>,
     /// Upper and work directory, and whether to sync them.
     pub(super) upper: Option<(String, String, bool)>,
+}
+
+impl Parts {
+    /// Adds empty layers at the bottom up to the number that the kernel asks for.
+    pub(super) fn fill(&mut self, needed: usize) {
+        let missing = needed.saturating_sub(self.lowers.len());
+        let empty = EMPTY.into_iter().take(missing);
+        self.lowers.extend(empty.map(str::to_owned));
+    }
 }
 
 /// How layers are named to the kernel.
@@ -151,11 +202,11 @@ fn joined(parts: &Parts, attributes: MountAttributes) -> Result<OwnedFd, Errno> 
 /// The directory that an overlay made by the old call is attached to for a moment.
 pub(super) const ATTACHED: &str = "attached";
 
-/// The directory that stands in for missing layers.
-pub(super) const EMPTY: &str = "empty";
+/// Directories that stand in for missing layers.
+pub(super) const EMPTY: [&str; 2] = ["empty", "void"];
 
 /// Clears what a volatile overlay left in its work directory, which would make the kernel refuse it.
-pub(super) fn clear_volatile_mark(work: &std::path::Path) {
+pub(super) fn clear_volatile_mark(work: &Path) {
     let mark = work.join("work/incompat/volatile");
     // An absent mark is the rule, and the mount reports what matters.
     let _ = rustix::fs::unlinkat(CWD, mark, AtFlags::REMOVEDIR);

@@ -27,7 +27,7 @@ pub(crate) fn file_system(
 }
 
 /// Makes the file system that `context` describes, as a detached mount.
-pub(super) fn finish(
+pub(crate) fn finish(
     context: BorrowedFd<'_>,
     attributes: MountAttributes,
 ) -> Result<OwnedFd, Errno> {

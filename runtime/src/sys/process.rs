@@ -142,6 +142,32 @@ pub(crate) fn set_signal_mask(mask: u64) -> Result<(), Errno> {
     .map(drop)
 }
 
+/// Gives every signal its default effect, also those that the parent ignores.
+pub(crate) fn reset_signals() -> Result<(), Errno> {
+    /// The kernel's `struct sigaction`: handler, flags, restorer, mask.
+    static DEFAULT: [u64; 4] = [0; 4];
+    for signal in 1..=64 {
+        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
+            continue;
+        }
+        // SAFETY: the structure is as large as the kernel's and outlives the call; no handler is installed.
+        raw::check(unsafe {
+            raw::syscall(
+                libc::SYS_rt_sigaction,
+                [
+                    signal as usize,
+                    (&raw const DEFAULT) as usize,
+                    0,
+                    size_of::<u64>(),
+                    0,
+                    0,
+                ],
+            )
+        })?;
+    }
+    Ok(())
+}
+
 /// Brings the network interface `name` up, through any socket of its network namespace.
 pub(crate) fn set_socket_interface_up(socket: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     /// The part of `struct ifreq` that `SIOCSIFFLAGS` reads, padded to its full size.

@@ -1,0 +1,87 @@
+//! Processes in namespaces of their own, with a root file system made of layers.
+
+mod child;
+mod enter;
+mod init;
+mod launch;
+mod paths;
+mod plan;
+mod prepare;
+mod spec;
+mod stubs;
+mod terminal;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+pub use child::{Child, ExitStatus};
+pub use enter::Identity;
+pub use spec::{
+    Limit, Mount, Network, Process, Resource, Root, Source, Spec, Stdio, Stream, SYSTEM_DIRECTORIES,
+};
+pub use stubs::{Parent, Stub, StubKind, prepare_stubs};
+pub use terminal::{Terminal, TerminalSize};
+
+pub(crate) use launch::Launcher;
+pub(crate) use prepare::Possible;
+
+use self::launch::{Status, launch};
+use self::prepare::Streams;
+use crate::error::Error;
+use crate::runtime::Shared;
+use crate::sys::CloneFlags;
+
+/// Makes a sandbox and starts its first process.
+pub(crate) fn spawn(shared: &Arc<Shared>, mut spec: Spec) -> Result<Child, Error> {
+    let slot = shared.cgroups.take()?;
+    let membership = slot.membership()?;
+    let status = Status::new()?;
+    let stdio = std::mem::replace(&mut spec.stdio, Stdio::piped());
+    let terminals = match stdio {
+        Stdio::Terminal(_) => {
+            Some(terminal::terminals().map_err(Error::system("make terminals"))?)
+        }
+        Stdio::Streams { .. } => None,
+    };
+    let uid = spec.process.user.uid;
+    let Streams { theirs, ours } = prepare::streams(stdio, terminals.as_ref(), uid)?;
+    let surroundings = prepare::surroundings(&shared.space, &spec, terminals, &membership)?;
+    let mut flags = CloneFlags::SHARED_MEMORY
+        | CloneFlags::MOUNTS
+        | CloneFlags::PIDS
+        | CloneFlags::IPC
+        | CloneFlags::HOST_NAME;
+    if spec.network == Network::None {
+        flags |= CloneFlags::NETWORK;
+    }
+    let mut plan = prepare::plan(&spec.process, shared.possible, theirs, status.writer())?;
+    plan.surroundings = Some(surroundings);
+    plan.join = membership.join;
+    let cgroup = membership.unified;
+    let (pid, pidfd) = launch(&shared.launcher, plan, status, flags, cgroup)?;
+    Ok(Child::new(pid, pidfd, ours, Box::new((slot, Arc::clone(shared)))))
+}
+
+/// Starts a process in the sandbox of another.
+pub(crate) fn enter(
+    shared: &Arc<Shared>,
+    target: Identity,
+    process: &Process,
+    stdio: Stdio,
+) -> Result<Child, Error> {
+    let pidfd = target.open()?;
+    let membership = shared.cgroups.of(target.pid)?;
+    let thread = enter::thread_in(pidfd)?;
+    let status = Status::new()?;
+    let terminals: Option<OwnedFd> = match stdio {
+        Stdio::Terminal(_) => Some(enter::terminals_of(&thread)?),
+        Stdio::Streams { .. } => None,
+    };
+    let Streams { theirs, ours } =
+        prepare::streams(stdio, terminals.as_ref(), process.user.uid)?;
+    let mut plan = prepare::plan(process, shared.possible, theirs, status.writer())?;
+    plan.join = membership.join;
+    let flags = CloneFlags::empty();
+    let (pid, pidfd) = launch(&thread, plan, status, flags, membership.unified)?;
+    Ok(Child::new(pid, pidfd, ours, Box::new((thread, Arc::clone(shared)))))
+}

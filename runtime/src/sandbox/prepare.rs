@@ -1,0 +1,414 @@
+//! From a specification to a plan.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, openat};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::child::Ends;
+use super::paths;
+use super::plan::{Credentials, FileSystem, Operation, Plan, Program, Surroundings, c_string};
+use super::spec::{Mount, Network, Process, Source, Spec, Stdio, Stream};
+use super::terminal::{self, Terminal};
+use crate::capability::Capabilities;
+use crate::cgroup::Membership;
+use crate::error::Error;
+use crate::mount::{MountSpace, Overlay, OverlayUpper, bind, file_system};
+use crate::sys::MountAttributes;
+
+const NO_SUID: MountAttributes = MountAttributes::NO_SUID;
+const NO_EXEC: MountAttributes = MountAttributes::NO_EXEC;
+const NO_DEVICES: MountAttributes = MountAttributes::NO_DEVICES;
+const READ_ONLY: MountAttributes = MountAttributes::READ_ONLY;
+const HARMLESS: MountAttributes = NO_SUID.union(NO_EXEC).union(NO_DEVICES);
+
+static PROC: FileSystem = FileSystem {
+    kind: c"proc",
+    options: &[],
+    attributes: HARMLESS,
+};
+static SYSFS: FileSystem = FileSystem {
+    kind: c"sysfs",
+    options: &[],
+    attributes: HARMLESS.union(READ_ONLY),
+};
+static CGROUPS: FileSystem = FileSystem {
+    kind: c"cgroup2",
+    options: &[],
+    attributes: HARMLESS.union(READ_ONLY),
+};
+static DEVICES: FileSystem = FileSystem {
+    kind: c"tmpfs",
+    options: &[(c"mode", c"0755"), (c"size", c"65536k")],
+    attributes: NO_SUID,
+};
+static QUEUES: FileSystem = FileSystem {
+    kind: c"mqueue",
+    options: &[],
+    attributes: HARMLESS,
+};
+static SHARED_MEMORY: FileSystem = FileSystem {
+    kind: c"tmpfs",
+    options: &[(c"mode", c"1777"), (c"size", c"65536k")],
+    attributes: HARMLESS,
+};
+
+/// What the machine, and the caller, allow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Possible {
+    /// The capabilities that can be given on.
+    pub(crate) capabilities: Capabilities,
+    /// The capabilities that programs could gain if nothing were done.
+    pub(crate) bounding: Capabilities,
+}
+
+/// The root file system and mounts of a specification.
+pub(super) fn surroundings(
+    space: &MountSpace,
+    spec: &Spec,
+    terminals: Option<OwnedFd>,
+    membership: &Membership,
+) -> Result<Surroundings, Error> {
+    // Where no policy says which devices may be used, none may but the few in `/dev`.
+    let attributes = if membership.confines_devices {
+        MountAttributes::empty()
+    } else {
+        NO_DEVICES
+    };
+    let root = &spec.root;
+    let mut lowers = root.lowers.clone();
+    lowers.extend(root.stubs.clone().map(crate::Lower::Directory));
+    let overlay = space.overlay(Overlay {
+        lowers,
+        upper: root
+            .upper
+            .clone()
+            .map_or(OverlayUpper::None, OverlayUpper::Directory),
+        attributes,
+    })?;
+    let mut mounts = Mounts {
+        space,
+        attributes,
+        files: None,
+        sources: vec![],
+        operations: vec![],
+    };
+    let console = terminals.is_some();
+    mounts.add_system(terminals, membership.unified.is_some())?;
+    for mount in &spec.mounts {
+        mounts.add(mount)?;
+    }
+    let mut operations = mounts.operations;
+    operations.extend(console.then_some(Operation::Console));
+    operations.extend(paths::masked().iter().map(|path| Operation::Mask(path)));
+    operations.extend(paths::READ_ONLY.map(Operation::ReadOnly));
+    Ok(Surroundings {
+        host_name: spec.host_name.clone(),
+        loopback: spec.network == Network::None,
+        cgroup_namespace: true,
+        root: overlay,
+        sources: mounts.sources,
+        operations,
+    })
+}
+
+/// The mounts of a sandbox, being gathered.
+struct Mounts<'a> {
+    space: &'a MountSpace,
+    attributes: MountAttributes,
+    /// The number of the source that files are in, and how many there are.
+    files: Option<(usize, usize)>,
+    sources: Vec<OwnedFd>,
+    operations: Vec<Operation>,
+}
+
+impl Mounts<'_> {
+    fn add_system(&mut self, terminals: Option<OwnedFd>, unified: bool) -> Result<(), Error> {
+        let terminals = match terminals {
+            Some(terminals) => terminals,
+            None => terminal::terminals().map_err(Error::system("make terminals"))?,
+        };
+        let make = |file_system, target| Operation::Make {
+            file_system,
+            target,
+        };
+        self.operations.push(make(&PROC, c"proc"));
+        self.operations.push(make(&SYSFS, c"sys"));
+        if unified {
+            self.operations.push(make(&CGROUPS, c"sys/fs/cgroup"));
+        }
+        self.operations.push(make(&DEVICES, c"dev"));
+        self.operations.push(Operation::FillDevices);
+        self.operations.push(Operation::Attach {
+            mount: terminals,
+            target: c"dev/pts".to_owned(),
+        });
+        self.operations.push(make(&QUEUES, c"dev/mqueue"));
+        self.operations.push(make(&SHARED_MEMORY, c"dev/shm"));
+        Ok(())
+    }
+
+    fn add(&mut self, mount: &Mount) -> Result<(), Error> {
+        let target = target(&mount.target)?;
+        let own = if mount.read_only {
+            READ_ONLY
+        } else {
+            MountAttributes::empty()
+        };
+        let operation = match &mount.source {
+            Source::Bind { path, recursive } => Operation::Attach {
+                mount: bind(None, path, *recursive, self.attributes | own)
+                    .map_err(Error::path("mount", path))?,
+                target,
+            },
+            Source::Open(file) => Operation::Attach {
+                mount: bind(Some(file.as_fd()), Path::new(""), false, self.attributes | own)
+                    .map_err(Error::path("mount on", &mount.target))?,
+                target,
+            },
+            Source::Tmpfs { size, mode } => Operation::Attach {
+                mount: tmpfs(*size, *mode, own).map_err(Error::path("mount memory on", &mount.target))?,
+                target,
+            },
+            Source::File {
+                content,
+                mode,
+                uid,
+                gid,
+            } => {
+                let (source, path) = self
+                    .file(content, *mode, (*uid, *gid))
+                    .map_err(Error::path("make the file", &mount.target))?;
+                Operation::AttachPart {
+                    source,
+                    path,
+                    attributes: own | HARMLESS.difference(NO_EXEC),
+                    target,
+                }
+            }
+            Source::View { lowers, path } => self.view(lowers, path, own, target)?,
+        };
+        self.operations.push(operation);
+        Ok(())
+    }
+
+    fn view(
+        &mut self,
+        lowers: &[crate::Lower],
+        path: &Path,
+        own: MountAttributes,
+        target: CString,
+    ) -> Result<Operation, Error> {
+        let read_only = own.contains(READ_ONLY);
+        let mount = self.space.overlay(Overlay {
+            lowers: lowers.to_vec(),
+            upper: if read_only {
+                OverlayUpper::None
+            } else {
+                OverlayUpper::Temporary
+            },
+            attributes: self.attributes | own,
+        })?;
+        let path = relative(path)?;
+        if path.is_empty() {
+            return Ok(Operation::Attach { mount, target });
+        }
+        self.sources.push(mount);
+        Ok(Operation::AttachPart {
+            source: self.sources.len() - 1,
+            path,
+            attributes: MountAttributes::empty(),
+            target,
+        })
+    }
+
+    /// Makes a file in memory, and gives the source it is in and its path there.
+    fn file(
+        &mut self,
+        content: &[u8],
+        mode: u32,
+        owner: (u32, u32),
+    ) -> Result<(usize, CString), Errno> {
+        let (source, count) = match self.files {
+            Some(files) => files,
+            None => {
+                let options = [(c"mode", c"0700")];
+                self.sources
+                    .push(file_system(c"tmpfs", &options, MountAttributes::empty())?);
+                (self.sources.len() - 1, 0)
+            }
+        };
+        let name = CString::new(count.to_string()).map_err(|_| Errno::INVAL)?;
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = openat(&self.sources[source], &name, flags, Mode::RUSR)?;
+        let mut rest = content;
+        while !rest.is_empty() {
+            rest = &rest[rustix::io::write(&file, rest)?..];
+        }
+        let (uid, gid) = owner;
+        rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
+        self.files = Some((source, count + 1));
+        Ok((source, name))
+    }
+}
+
+fn tmpfs(size: Option<u64>, mode: u32, own: MountAttributes) -> Result<OwnedFd, Errno> {
+    let number = |text: String| CString::new(text).map_err(|_| Errno::INVAL);
+    let mode = number(format!("{:o}", mode & 0o7777))?;
+    let size = size.map(|size| number(size.to_string())).transpose()?;
+    let mut options = vec![(c"mode", mode.as_c_str())];
+    options.extend(size.as_deref().map(|size| (c"size", size)));
+    file_system(c"tmpfs", &options, own | NO_SUID | NO_DEVICES)
+}
+
+/// A path in the sandbox as one relative to its root.
+fn relative(path: &Path) -> Result<CString, Error> {
+    let bytes = path.as_os_str().as_bytes();
+    let start = bytes.iter().position(|byte| *byte != b'/');
+    c_string(start.map_or(b"", |start| &bytes[start..]), "a path")
+}
+
+fn target(path: &Path) -> Result<CString, Error> {
+    let target = relative(path)?;
+    if target.is_empty() {
+        return Err(Error::path("mount on", path)(Errno::INVAL));
+    }
+    Ok(target)
+}
+
+/// The plan of a process; `terminals` is where a new terminal is to be opened.
+pub(super) fn plan(
+    process: &Process,
+    possible: Possible,
+    streams: ([OwnedFd; 3], bool),
+    status: std::os::fd::BorrowedFd<'static>,
+) -> Result<Plan, Error> {
+    let (stdio, terminal) = streams;
+    let cwd = process.cwd.as_os_str().as_bytes();
+    let limits = process.limits.iter();
+    Ok(Plan {
+        status,
+        stdio,
+        terminal,
+        join: vec![],
+        surroundings: None,
+        limits: limits
+            .map(|limit| (limit.resource, limit.soft, limit.hard))
+            .collect(),
+        credentials: credentials(process, possible),
+        cwd: c_string(
+            if cwd.is_empty() { b"/" } else { cwd },
+            "the working directory",
+        )?,
+        program: Program::new(&process.args, &process.env)?,
+    })
+}
+
+fn credentials(process: &Process, possible: Possible) -> Credentials {
+    let user = &process.user;
+    let capabilities = process.capabilities.intersection(possible.capabilities);
+    Credentials {
+        uid: Uid::from_raw(user.uid),
+        gid: Gid::from_raw(user.gid),
+        groups: user.groups.iter().copied().map(Gid::from_raw).collect(),
+        capabilities,
+        unbound: Capabilities::from_bits(possible.bounding.bits() & !process.capabilities.bits()),
+        no_new_privileges: process.no_new_privileges,
+        filter: process
+            .filter_calls
+            .then(|| crate::seccomp::filter(process.capabilities)),
+    }
+}
+
+/// Their ends of the standard streams, whether they are a terminal, and our ends.
+pub(super) struct Streams {
+    pub(super) theirs: ([OwnedFd; 3], bool),
+    pub(super) ours: Ends,
+}
+
+/// Opens the standard streams for a user. A terminal is opened in `terminals`.
+pub(super) fn streams(
+    stdio: Stdio,
+    terminals: Option<&OwnedFd>,
+    uid: u32,
+) -> Result<Streams, Error> {
+    let failed = Error::system("open the standard streams");
+    match (stdio, terminals) {
+        (
+            Stdio::Streams {
+                stdin,
+                stdout,
+                stderr,
+            },
+            _,
+        ) => {
+            let (stdin, our_stdin) = stream(stdin, false, uid)?;
+            let (stdout, our_stdout) = stream(stdout, true, uid)?;
+            let (stderr, our_stderr) = stream(stderr, true, uid)?;
+            Ok(Streams {
+                theirs: ([stdin, stdout, stderr], false),
+                ours: Ends {
+                    stdin: our_stdin,
+                    stdout: our_stdout,
+                    stderr: our_stderr,
+                    terminal: None,
+                },
+            })
+        }
+        (Stdio::Terminal(size), Some(terminals)) => {
+            let (master, slave) =
+                terminal::open(terminals.as_fd(), size, uid).map_err(failed)?;
+            let slave = above_streams(slave)?;
+            let copy = || rustix::io::fcntl_dupfd_cloexec(&slave, 3);
+            let copies = copy().and_then(|one| Ok((one, copy()?)));
+            let (second, third) = copies.map_err(Error::system("copy the terminal"))?;
+            Ok(Streams {
+                theirs: ([slave, second, third], true),
+                ours: Ends {
+                    terminal: Some(Terminal::new(master)),
+                    ..Ends::default()
+                },
+            })
+        }
+        (Stdio::Terminal(_), None) => Err(failed(Errno::NODEV)),
+    }
+}
+
+/// Their end of one stream, and ours if it is a pipe. A pipe belongs to the user, who may open it again by name.
+fn stream(
+    stream: Stream,
+    output: bool,
+    uid: u32,
+) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
+    let failed = || Error::system("open a standard stream");
+    let (theirs, ours) = match stream {
+        Stream::Null => {
+            let flags = OFlags::RDWR | OFlags::CLOEXEC;
+            let null = openat(CWD, "/dev/null", flags, Mode::empty()).map_err(failed())?;
+            (null, None)
+        }
+        Stream::Open(file) => (file, None),
+        Stream::Pipe => {
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(failed())?;
+            let (theirs, ours) = if output { (write, read) } else { (read, write) };
+            if uid != 0 {
+                rustix::fs::fchown(&theirs, Some(Uid::from_raw(uid)), None).map_err(failed())?;
+            }
+            (theirs, Some(ours))
+        }
+    };
+    Ok((above_streams(theirs)?, ours))
+}
+
+/// The same file under a number that the standard streams do not take.
+pub(super) fn above_streams(fd: OwnedFd) -> Result<OwnedFd, Error> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    rustix::io::fcntl_dupfd_cloexec(&fd, 3).map_err(Error::system("copy a descriptor"))
+}
