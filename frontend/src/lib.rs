@@ -1,1 +1,25 @@
-//! frontend
+//! Dockerfile text to a plan of steps. Everything here is pure: no file is read, no image is fetched.
+//!
+//! - [`parse`] turns bytes into a [`Dockerfile`], or into every error it has, each with its place.
+//! - [`lower`] turns a Dockerfile, options and the base images it asked for into a [`plan::Plan`].
+//! - [`ignore`] and [`pattern`] match paths as `.dockerignore` and `COPY` do.
+//! - [`diagnostic`] holds findings as values, and renders them.
+//!
+//! What the text means is what BuildKit makes of it; where this crate is stricter, an error says so.
+
+pub mod diagnostic;
+mod expand;
+pub mod ignore;
+mod lint;
+mod lower;
+pub mod pattern;
+pub mod plan;
+mod source;
+mod span;
+mod suggest;
+mod syntax;
+
+pub use lower::{ImageRequest, Lowering, Need, Options, lower};
+pub use source::{Position, SourceText};
+pub use span::Span;
+pub use syntax::{MAX_FILE, Parsed, ast::Dockerfile, parse};

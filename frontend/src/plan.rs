@@ -11,12 +11,15 @@ use crate::span::Span;
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Steps as nodes. An edge goes from a producer to its consumer and carries the consumer's input number:
-    /// input 0 of a step that extends a root file system is the step it extends.
+    /// input 0 of a step that extends a root file system is the step it extends, [`StepKind::Scratch`] if need be.
     pub graph: solver::Graph<Step>,
-    /// The step whose root file system the image has; `None` for an image without any layer.
+    /// The step whose root file system the image has; `None` for an image without any layer. A plan can have steps
+    /// that the target does not need: those of stages whose files nothing takes.
     pub target: Option<solver::NodeId>,
     /// What the image says of itself.
     pub image: ImageSpec,
+    /// `SOURCE_DATE_EPOCH` in seconds: the time of everything that the build makes.
+    pub epoch: Option<i64>,
     /// Findings that do not stop the build.
     pub warnings: Vec<crate::diagnostic::Diagnostic>,
 }
@@ -37,6 +40,8 @@ pub struct Step {
 /// What a step does.
 #[derive(Debug, Clone)]
 pub enum StepKind {
+    /// The empty root file system that steps of a `FROM scratch` extend. No inputs, no work, nothing to show.
+    Scratch,
     /// The root file system of a base image. No inputs.
     Image(ImageSource),
     /// Runs a command in the root file system of input 0.
@@ -244,7 +249,7 @@ pub struct ImageSpec {
 }
 
 /// `os/architecture[/variant]`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Platform {
     /// `linux`.
     pub os: String,
@@ -324,6 +329,8 @@ pub struct Healthcheck {
 pub struct BaseImage {
     /// The key that [`ImageSource::id`] repeats.
     pub id: String,
+    /// Its `author`.
+    pub author: String,
     /// Its platform.
     pub platform: Platform,
     /// Its config.

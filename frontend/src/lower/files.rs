@@ -1,0 +1,276 @@
+//! `COPY` and `ADD`.
+
+use super::run::check_file_name;
+use super::stage::Scope;
+use super::text;
+use crate::diagnostic::Diagnostic;
+use crate::expand::Lexer;
+use crate::plan::{Copy, CopyItem, Source, StepKind};
+use crate::span::Span;
+use crate::syntax::ast::{AddFlags, CopyFlags, FileFlags, Sources, Switch};
+use crate::syntax::heredoc::Heredoc;
+use crate::syntax::logical::Word;
+
+/// The highest mode.
+const MAX_MODE: u32 = 0o7777;
+
+impl Scope<'_, '_> {
+    /// `COPY`.
+    pub(super) fn copy(&mut self, flags: &CopyFlags, sources: &Sources) -> Result<(), Diagnostic> {
+        unsupported(flags.parents, "`COPY --parents`")?;
+        let mut inputs = Vec::new();
+        let from = match (self.command.sources.first(), &flags.from) {
+            (Some(Some(stage)), Some(word)) => {
+                self.source(*stage, "copy from", word.span, &mut inputs)?
+            }
+            _ => Source::Context,
+        };
+        let mut copied = self.copied("COPY", &flags.files, sources)?;
+        for path in &copied.paths {
+            if is_url(&path.text) {
+                return Err(
+                    Diagnostic::error("source can't be a URL for COPY", path.span)
+                        .with_help("`ADD` takes URLs"),
+                );
+            }
+            if is_git(&path.text) {
+                return Err(Diagnostic::error(
+                    "source can't be a git ref for COPY",
+                    path.span,
+                ));
+            }
+        }
+        copied.copy.from = from;
+        self.push_copy(copied, &inputs)
+    }
+
+    /// `ADD`.
+    pub(super) fn add(&mut self, flags: &AddFlags, sources: &Sources) -> Result<(), Diagnostic> {
+        let mut copied = self.copied("ADD", &flags.files, sources)?;
+        for path in &copied.paths {
+            if is_git(&path.text) {
+                return Err(Diagnostic::error(
+                    "`ADD` of a Git repository is not supported yet",
+                    path.span,
+                ));
+            }
+            if is_url(&path.text) {
+                return Err(Diagnostic::error(
+                    "`ADD` of a URL is not supported yet",
+                    path.span,
+                ));
+            }
+        }
+        if let Some(checksum) = &flags.checksum {
+            return Err(Diagnostic::error(
+                "checksum requires HTTP(S) or Git sources",
+                checksum.span,
+            ));
+        }
+        if let Some(switch) = flags.keep_git_dir.filter(|switch| switch.on) {
+            return Err(Diagnostic::error(
+                "`--keep-git-dir` requires Git sources",
+                switch.span,
+            ));
+        }
+        copied.copy.unpack = flags.unpack.is_none_or(|switch| switch.on);
+        self.push_copy(copied, &[])
+    }
+
+    /// What `COPY` and `ADD` share.
+    fn copied(
+        &mut self,
+        keyword: &str,
+        flags: &FileFlags,
+        sources: &Sources,
+    ) -> Result<Copied, Diagnostic> {
+        unsupported(flags.link, &format!("`{keyword} --link`"))?;
+        if let Some(exclude) = flags.exclude.first() {
+            return Err(Diagnostic::error(
+                format!("`{keyword} --exclude` is not supported yet"),
+                exclude.span,
+            ));
+        }
+        let chown = self.optional(flags.chown.as_ref())?;
+        let chmod = self.optional(flags.chmod.as_ref())?;
+        let mut history = keyword.to_owned();
+        for (flag, value) in [("--chown", &chown), ("--chmod", &chmod)] {
+            if let Some(value) = value {
+                history.push_str(&format!(" {flag}={}", value.text));
+            }
+        }
+        let mut paths = Vec::with_capacity(sources.paths.len());
+        let mut items = Vec::new();
+        for path in &sources.paths {
+            let path = Word {
+                text: self.expand(path)?,
+                span: path.span,
+            };
+            history.push_str(&format!(" {}", path.text));
+            let cleaned = text::absolute(&path.text);
+            items.push(CopyItem::Path(cleaned.trim_start_matches('/').to_owned()));
+            paths.push(path);
+        }
+        for document in &sources.heredocs {
+            check_file_name(document, sources.dest.span)?;
+            history.push_str(&format!(" <<{}", document.name));
+            items.push(CopyItem::Inline {
+                name: document.name.clone(),
+                content: self.document(document)?,
+            });
+        }
+        let dest = self.expand(&sources.dest)?;
+        history.push_str(&format!(" {dest} # buildkit"));
+        if items.len() > 1 && !dest.ends_with(['/', '.']) {
+            let warning = Diagnostic::warning(
+                "several sources go to one path that does not end with `/`",
+                sources.dest.span,
+            );
+            self.warn(warning.with_help("a file takes the place of the one copied before it"));
+        }
+        let copy = Copy {
+            from: Source::Context,
+            items,
+            dest: destination(self.state.directory(), &dest),
+            chown: chown.map(|word| word.text),
+            chmod: chmod.map(|word| mode(&word)).transpose()?,
+            unpack: false,
+        };
+        Ok(Copied {
+            copy,
+            paths,
+            history,
+        })
+    }
+
+    fn optional(&mut self, word: Option<&Word>) -> Result<Option<Word>, Diagnostic> {
+        let Some(word) = word else {
+            return Ok(None);
+        };
+        let text = self.expand(word)?;
+        Ok((!text.is_empty()).then_some(Word {
+            text,
+            span: word.span,
+        }))
+    }
+
+    /// The content of a here-document. In one that expands, quotes are characters as any other, and a backslash
+    /// makes the character behind it one (BuildKit's rule, whatever the escape character is).
+    fn document(&mut self, document: &Heredoc) -> Result<String, Diagnostic> {
+        let content = document.stripped();
+        if !document.expand {
+            return Ok(content);
+        }
+        let lexer = Lexer {
+            plain_quotes: true,
+            ..Lexer::new('\\')
+        };
+        let word = Word {
+            text: content,
+            span: document.span,
+        };
+        Ok(self.expand_with(lexer, &word)?.text)
+    }
+
+    fn push_copy(&mut self, copied: Copied, inputs: &[solver::NodeId]) -> Result<(), Diagnostic> {
+        let name = self.code_name();
+        let step = self.push_step(StepKind::Copy(copied.copy), name, inputs)?;
+        self.commit_step(copied.history, Some(step))
+    }
+}
+
+/// A copy with what its instruction says of it.
+struct Copied {
+    copy: Copy,
+    /// The paths as expanded.
+    paths: Vec<Word>,
+    history: String,
+}
+
+fn unsupported(switch: Option<Switch>, what: &str) -> Result<(), Diagnostic> {
+    match switch {
+        Some(Switch { on: true, span }) => Err(Diagnostic::error(
+            format!("{what} is not supported yet"),
+            span,
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The destination, absolute. One that ends with `/` or `/.`, or is `.` or nothing, is a directory.
+fn destination(directory: &str, dest: &str) -> String {
+    let mut path = text::joined(directory, dest);
+    let is_directory =
+        dest.is_empty() || dest == "." || dest.ends_with('/') || dest.ends_with("/.");
+    if is_directory && path != "/" {
+        path.push('/');
+    }
+    path
+}
+
+fn mode(word: &Word) -> Result<u32, Diagnostic> {
+    let digits = !word.text.is_empty() && word.text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits && word.text.contains(['+', '-', '=']) {
+        return Err(Diagnostic::error(
+            format!("the symbolic mode `{}` is not supported yet", word.text),
+            word.span,
+        )
+        .with_help("write an octal number, such as `755`"));
+    }
+    u32::from_str_radix(&word.text, 8)
+        .ok()
+        .filter(|mode| digits && *mode <= MAX_MODE)
+        .ok_or_else(|| invalid_mode(&word.text, word.span))
+}
+
+fn invalid_mode(text: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(format!("invalid chmod parameter: `{text}`"), span)
+        .with_help("it is an octal number between 0 and 07777")
+}
+
+fn is_url(source: &str) -> bool {
+    source.starts_with("http://") || source.starts_with("https://")
+}
+
+/// A Git repository that cannot be mistaken for a local path.
+fn is_git(source: &str) -> bool {
+    let remote = ["git://", "ssh://", "git@"];
+    if remote.iter().any(|prefix| source.starts_with(prefix)) {
+        return true;
+    }
+    let without_fragment = source.split(['#', '?']).next().unwrap_or(source);
+    is_url(source) && without_fragment.ends_with(".git")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_keep_what_makes_them_directories() {
+        let cases = [
+            ("/w", "x", "/w/x"),
+            ("/w", "x/", "/w/x/"),
+            ("/w", ".", "/w/"),
+            ("/w", "", "/w/"),
+            ("/w", "./", "/w/"),
+            ("/w", "/a/.", "/a/"),
+            ("/w", "/", "/"),
+            ("/", ".", "/"),
+            ("/w", "../..", "/"),
+        ];
+        for (directory, dest, expected) in cases {
+            assert_eq!(destination(directory, dest), expected, "{dest}");
+        }
+    }
+
+    #[test]
+    fn remote_sources_are_told_apart() {
+        assert!(is_git("https://example.com/a/b.git#main"));
+        assert!(is_git("git@example.com:a/b.git"));
+        assert!(!is_git("https://example.com/a.tar"));
+        assert!(!is_git("dir.git"));
+        assert!(is_url("http://a/b"));
+        assert!(!is_url("a/http://b"));
+    }
+}

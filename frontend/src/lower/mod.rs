@@ -1,0 +1,138 @@
+//! Lowering: a Dockerfile with its options and base images becomes a plan.
+//!
+//! [`stages`] says which stages there are and what they need, [`stage`] walks through one stage's instructions and
+//! keeps its state, [`config`], [`run`], [`mount`] and [`files`] hold what single instructions do.
+
+mod config;
+mod files;
+mod globals;
+mod mount;
+mod options;
+mod ports;
+mod reference;
+mod run;
+mod signal;
+mod stage;
+mod stages;
+mod text;
+
+use std::collections::BTreeMap;
+
+use crate::diagnostic::{Diagnostic, Findings};
+use crate::lint;
+use crate::plan::{BaseImage, Plan, Platform};
+use crate::span::Span;
+use crate::syntax::ast::{Dockerfile, Kind};
+use globals::Globals;
+pub use options::Options;
+use stage::Builder;
+use stages::Stages;
+
+/// An image that a Dockerfile names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageRequest {
+    /// Its full name: `docker.io/library/busybox:latest`.
+    pub reference: String,
+    /// For which platform.
+    pub platform: Platform,
+}
+
+/// An image that lowering cannot go on without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// The image.
+    pub image: ImageRequest,
+    /// Where it is named first.
+    pub span: Span,
+    /// What may have been meant if there is no such image.
+    pub hint: Option<String>,
+}
+
+/// How far lowering came.
+#[derive(Debug, Clone)]
+pub enum Lowering {
+    /// These images must be looked up, and lowering called again with them and all earlier ones.
+    Needs(Vec<Need>),
+    /// Everything is known.
+    Done(Box<Plan>),
+}
+
+/// Lowers what the target needs of a Dockerfile. `images` holds the base images known so far; it can be empty first.
+///
+/// # Errors
+/// Everything that is found wrong in the needed part of the Dockerfile.
+pub fn lower(
+    dockerfile: &Dockerfile,
+    options: &Options,
+    images: &BTreeMap<ImageRequest, BaseImage>,
+) -> Result<Lowering, Vec<Diagnostic>> {
+    let mut findings = Findings::default();
+    let given = options.arguments();
+    let globals = Globals::new(dockerfile, options, &given, &mut findings);
+    let mut stages = Stages::new(dockerfile, options, &globals, &mut findings);
+    let target = match stages.target(options.target.as_deref()) {
+        Ok(target) => target,
+        Err(error) => {
+            findings.add(error);
+            return Err(findings.errors);
+        }
+    };
+    if !findings.errors.is_empty() {
+        return Err(findings.errors);
+    }
+    let needed = stages.add_triggers(target, images, &mut findings);
+    stages.check_platforms(&needed, &mut findings);
+    if !findings.errors.is_empty() {
+        return Err(findings.errors);
+    }
+    let missing = stages.missing(&needed, images);
+    if !missing.is_empty() {
+        return Ok(Lowering::Needs(missing));
+    }
+    for finding in dockerfile.warnings.iter().cloned() {
+        findings.add(finding);
+    }
+    lint::check_file(dockerfile, &mut findings);
+    warn_unused_arguments(dockerfile, options, &mut findings);
+    let mut builder = Builder::new(options, given, &globals, &stages, images, findings);
+    for &number in &needed {
+        builder.add_base(number);
+    }
+    for number in needed {
+        builder.build(number);
+    }
+    builder.finish(target, dockerfile)
+}
+
+/// A build argument that nothing declares is most likely a slip of the pen.
+fn warn_unused_arguments(dockerfile: &Dockerfile, options: &Options, findings: &mut Findings) {
+    let in_stages = dockerfile
+        .stages
+        .iter()
+        .flat_map(|stage| &stage.instructions);
+    let declared: Vec<&str> = dockerfile
+        .global_args
+        .iter()
+        .chain(in_stages)
+        .filter_map(|instruction| match &instruction.kind {
+            Kind::Arg(arguments) => Some(arguments),
+            _ => None,
+        })
+        .flatten()
+        .map(|argument| argument.name.text.as_str())
+        .collect();
+    for (name, value) in &options.build_args {
+        if value.is_some() && !options::is_predefined(name) && !declared.contains(&name.as_str()) {
+            findings.add(
+                Diagnostic::warning(
+                    format!("the build argument `{name}` was not consumed"),
+                    None,
+                )
+                .with_suggestion(name, declared.iter().copied()),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

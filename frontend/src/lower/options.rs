@@ -1,0 +1,183 @@
+//! What a build is asked for, beside the Dockerfile.
+
+use std::collections::BTreeMap;
+
+use crate::plan::{Network, Platform};
+
+/// The options of a build that decide its plan.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The stage to build, by name or number; `None` for the last.
+    pub target: Option<String>,
+    /// `--build-arg`: names and values, the last of one name counting. One without a value sets nothing.
+    pub build_args: Vec<(String, Option<String>)>,
+    /// `--label`: labels of the image.
+    pub labels: Vec<(String, String)>,
+    /// The network of steps that do not choose one.
+    pub network: Network,
+    /// The platform of the image.
+    pub platform: Platform,
+    /// The platform that builds.
+    pub build_platform: Platform,
+}
+
+/// Proxy variables: known without being declared, and no part of any key.
+const PROXIES: [&str; 5] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+];
+
+/// Other names that a build takes without their being declared.
+const PREDEFINED: [&str; 12] = [
+    "BUILDPLATFORM",
+    "BUILDOS",
+    "BUILDOSVERSION",
+    "BUILDARCH",
+    "BUILDVARIANT",
+    "TARGETPLATFORM",
+    "TARGETOS",
+    "TARGETOSVERSION",
+    "TARGETARCH",
+    "TARGETVARIANT",
+    "TARGETSTAGE",
+    "SOURCE_DATE_EPOCH",
+];
+
+impl Options {
+    /// Build arguments by name.
+    pub(super) fn arguments(&self) -> BTreeMap<&str, &str> {
+        let given = self.build_args.iter();
+        given
+            .filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)))
+            .collect()
+    }
+
+    /// The proxy variables of commands, in both cases, as BuildKit passes them.
+    pub(super) fn proxies(&self) -> Vec<(String, String)> {
+        let mut list = Vec::new();
+        for proxy in PROXIES {
+            let given = self.arguments();
+            let mut matching = given
+                .iter()
+                .filter(|(name, value)| name.eq_ignore_ascii_case(proxy) && !value.is_empty());
+            if let Some((_, value)) = matching.next_back() {
+                list.push((proxy.to_owned(), (*value).to_owned()));
+                list.push((proxy.to_ascii_lowercase(), (*value).to_owned()));
+            }
+        }
+        list
+    }
+}
+
+/// Whether a build argument has a meaning without being declared.
+pub(super) fn is_predefined(name: &str) -> bool {
+    PREDEFINED.contains(&name)
+        || name.starts_with("BUILDKIT_")
+        || PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
+}
+
+impl Platform {
+    /// `os/architecture[/variant]`.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("{}/{}", self.os, self.architecture);
+        if !self.variant.is_empty() {
+            text.push('/');
+            text.push_str(&self.variant);
+        }
+        text
+    }
+
+    /// Reads a platform; what is not said is as in `default`.
+    pub(super) fn parse(text: &str, default: &Self) -> Option<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let valid = |part: &&str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+        };
+        if !parts.iter().all(valid) {
+            return None;
+        }
+        let lower: Vec<String> = parts.iter().map(|part| part.to_ascii_lowercase()).collect();
+        let platform = match lower.as_slice() {
+            [os] if matches!(os.as_str(), "linux" | "windows" | "darwin" | "freebsd") => Self {
+                os: os.clone(),
+                ..default.clone()
+            },
+            [architecture] => Self::normalised(&default.os, architecture, ""),
+            [os, architecture] => Self::normalised(os, architecture, ""),
+            [os, architecture, variant] => Self::normalised(os, architecture, variant),
+            _ => return None,
+        };
+        Some(platform)
+    }
+
+    /// With the names that Go uses, and without a variant that says nothing.
+    pub(super) fn normalised(os: &str, architecture: &str, variant: &str) -> Self {
+        let (architecture, variant) = match (architecture, variant) {
+            ("i386" | "386", _) => ("386", ""),
+            ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),
+            ("x86_64" | "x86-64" | "amd64", variant) => ("amd64", variant),
+            ("aarch64" | "arm64", "8" | "v8") => ("arm64", ""),
+            ("aarch64" | "arm64", variant) => ("arm64", variant),
+            ("armhf", _) | ("arm", "" | "7") => ("arm", "v7"),
+            ("armel", _) | ("arm", "6") => ("arm", "v6"),
+            ("arm", "5") => ("arm", "v5"),
+            ("arm", "8") => ("arm", "v8"),
+            other => other,
+        };
+        Self {
+            os: if os == "macos" { "darwin" } else { os }.to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_read_as_containerd_reads_them() {
+        let default = Platform::normalised("linux", "amd64", "");
+        let cases = [
+            ("linux/amd64", Some("linux/amd64")),
+            ("linux/x86_64", Some("linux/amd64")),
+            ("arm64", Some("linux/arm64")),
+            ("linux", Some("linux/amd64")),
+            ("linux/arm64/v8", Some("linux/arm64")),
+            ("linux/arm/v6", Some("linux/arm/v6")),
+            ("Linux/ARM", Some("linux/arm/v7")),
+            ("", None),
+            ("linux/", None),
+            ("linux/a b", None),
+            ("linux/a/b/c", None),
+        ];
+        for (text, expected) in cases {
+            let found = Platform::parse(text, &default).map(|platform| platform.text());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn proxies_come_in_both_cases() {
+        let options = Options {
+            build_args: vec![
+                ("http_proxy".to_owned(), Some("x".to_owned())),
+                ("NO_PROXY".to_owned(), None),
+                ("ALL_PROXY".to_owned(), Some(String::new())),
+            ],
+            ..Options::default()
+        };
+        let pairs = [("HTTP_PROXY", "x"), ("http_proxy", "x")];
+        assert_eq!(
+            options.proxies(),
+            pairs.map(|(n, v)| (n.to_owned(), v.to_owned()))
+        );
+    }
+}

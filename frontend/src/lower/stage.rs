@@ -1,0 +1,521 @@
+//! Walks through the instructions of the needed stages in order, and keeps what each stage has come to.
+
+use std::collections::BTreeMap;
+
+use solver::{Graph, NodeId};
+
+use super::ImageRequest;
+use super::globals::Globals;
+use super::options::Options;
+use super::stages::{Base, Command, Node, Stages};
+use super::text;
+use crate::diagnostic::{Diagnostic, Findings};
+use crate::expand::{Environment, Lexer, Variables as _};
+use crate::lint;
+use crate::plan::{BaseImage, History, ImageSource, ImageSpec, Plan, Source, Step, StepKind};
+use crate::span::Span;
+use crate::syntax::ast::{Dockerfile, Instruction, Kind};
+use crate::syntax::logical::Word;
+
+/// `PATH` where neither the base nor the Dockerfile sets one.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The comment of history entries.
+const COMMENT: &str = "buildkit.dockerfile.v0";
+/// What all steps and stages of a plan may take together: short texts can ask for very large plans.
+const MAX_SIZE: usize = 512 << 20;
+
+/// Makes the plan.
+pub(super) struct Builder<'a> {
+    pub(super) options: &'a Options,
+    pub(super) given: BTreeMap<&'a str, &'a str>,
+    pub(super) globals: &'a Globals,
+    pub(super) stages: &'a Stages<'a>,
+    images: &'a BTreeMap<ImageRequest, BaseImage>,
+    pub(super) findings: Findings,
+    pub(super) graph: Graph<Step>,
+    image_steps: BTreeMap<&'a ImageRequest, Option<NodeId>>,
+    scratch: Option<NodeId>,
+    /// What the stages have become, by number.
+    results: BTreeMap<usize, State>,
+    size: usize,
+}
+
+/// What a stage has come to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    /// The step that its files are the result of; `None` while it has none.
+    pub(super) root: Option<NodeId>,
+    pub(super) image: ImageSpec,
+    /// Variables of instructions and commands: `ENV` and `ARG`.
+    pub(super) env: Environment,
+    /// Declared `ARG`s, in order.
+    pub(super) args: Vec<(String, Option<String>)>,
+    /// A `WORKDIR` was given in this file.
+    pub(super) workdir_set: bool,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        options: &'a Options,
+        given: BTreeMap<&'a str, &'a str>,
+        globals: &'a Globals,
+        stages: &'a Stages<'a>,
+        images: &'a BTreeMap<ImageRequest, BaseImage>,
+        findings: Findings,
+    ) -> Self {
+        Self {
+            options,
+            given,
+            globals,
+            stages,
+            images,
+            findings,
+            graph: Graph::new(),
+            image_steps: BTreeMap::new(),
+            scratch: None,
+            results: BTreeMap::new(),
+            size: 0,
+        }
+    }
+
+    /// Adds the step of a stage's base image, and makes the result of an image that only a `--from` names.
+    pub(super) fn add_base(&mut self, number: usize) {
+        let node = &self.stages.nodes[number];
+        let Base::Image(request) = &node.base else {
+            if node.stage.is_none() {
+                self.results.insert(number, State::default());
+            }
+            return;
+        };
+        let root = match self.image_steps.get(request) {
+            Some(root) => *root,
+            None => self.add_image(node, request),
+        };
+        self.image_steps.insert(request, root);
+        if node.stage.is_none() {
+            let state = State {
+                root,
+                ..State::default()
+            };
+            self.results.insert(number, state);
+        }
+    }
+
+    /// An image without layers needs no step: it is as good as `scratch`.
+    fn add_image(&mut self, node: &Node<'_>, request: &ImageRequest) -> Option<NodeId> {
+        let image = self.images.get(request)?;
+        if !image.has_layers {
+            return None;
+        }
+        let text = format!("FROM {}", request.reference);
+        let name = match node.stage {
+            Some(_) => Namer::new(node, self.stages.single).next(&text, false),
+            None => text,
+        };
+        let step = Step {
+            kind: StepKind::Image(ImageSource {
+                reference: request.reference.clone(),
+                id: image.id.clone(),
+            }),
+            name,
+            span: Some(node.span),
+            stage: node.name.clone(),
+        };
+        Some(self.graph.add(step, &[]))
+    }
+
+    /// The step that stands for an empty root.
+    fn scratch(&mut self) -> NodeId {
+        let graph = &mut self.graph;
+        *self.scratch.get_or_insert_with(|| {
+            let step = Step {
+                kind: StepKind::Scratch,
+                name: "FROM scratch".to_owned(),
+                span: None,
+                stage: String::new(),
+            };
+            graph.add(step, &[])
+        })
+    }
+
+    /// Goes through a stage of the file.
+    pub(super) fn build(&mut self, number: usize) {
+        let node = &self.stages.nodes[number];
+        let Some(stage) = node.stage else {
+            return;
+        };
+        let mut state = self.start(node);
+        let size = state.size();
+        let mut namer = Namer::new(node, self.stages.single);
+        namer.index = usize::from(matches!(node.base, Base::Image(_)) && state.root.is_some());
+        if let Err(error) = self.charge(size, stage.span) {
+            self.findings.add(error);
+            return;
+        }
+        let mut cmd_set = false;
+        for command in &node.commands {
+            let instruction = &command.instruction;
+            let mut scope = Scope {
+                builder: self,
+                state: &mut state,
+                namer: &mut namer,
+                cmd_set: &mut cmd_set,
+                command,
+                instruction,
+                number,
+            };
+            if let Err(error) = scope.lower() {
+                self.findings.add(error);
+            }
+            if self.findings.is_full() {
+                break;
+            }
+        }
+        self.results.insert(number, state);
+    }
+
+    /// What a stage begins with.
+    fn start(&mut self, node: &Node<'_>) -> State {
+        let mut state = match &node.base {
+            Base::Stage(base) => self.results.get(base).cloned().unwrap_or_default(),
+            Base::Scratch => State::empty(self.options),
+            Base::Image(request) => {
+                let mut state = State::empty(self.options);
+                if let Some(image) = self.images.get(request) {
+                    state.root = self.image_steps.get(request).copied().flatten();
+                    state.image = ImageSpec {
+                        platform: image.platform.clone(),
+                        author: image.author.clone(),
+                        config: image.config.clone(),
+                        history: image.history.clone(),
+                    };
+                    if let Some(finding) = lint::base_image_platform::finding(
+                        node.span,
+                        &request.reference,
+                        &image.platform,
+                        &self.options.platform,
+                    ) {
+                        self.findings.add(finding);
+                    }
+                }
+                state
+            }
+        };
+        state.image.config.on_build.clear();
+        state.inherit_config();
+        state
+    }
+
+    /// Counts bytes that the plan takes.
+    pub(super) fn charge(&mut self, bytes: usize, span: Span) -> Result<(), Diagnostic> {
+        self.size = self.size.saturating_add(bytes);
+        if self.size > MAX_SIZE {
+            return Err(Diagnostic::error(
+                format!(
+                    "the environment and history of all steps together take more than {} MiB",
+                    MAX_SIZE >> 20
+                ),
+                span,
+            ));
+        }
+        Ok(())
+    }
+
+    /// The plan, once all stages are built.
+    pub(super) fn finish(
+        mut self,
+        target: usize,
+        dockerfile: &Dockerfile,
+    ) -> Result<super::Lowering, Vec<Diagnostic>> {
+        let mut findings = self.findings;
+        lint::apply_check(dockerfile, &mut findings);
+        if !findings.errors.is_empty() {
+            return Err(findings.errors);
+        }
+        let mut state = self.results.remove(&target).unwrap_or_default();
+        let labels = &mut state.image.config.labels;
+        labels.extend(self.options.labels.iter().cloned());
+        Ok(super::Lowering::Done(Box::new(Plan {
+            graph: self.graph,
+            target: state.root,
+            image: state.image,
+            epoch: self.globals.epoch,
+            warnings: findings.warnings,
+        })))
+    }
+}
+
+impl State {
+    fn empty(options: &Options) -> Self {
+        Self {
+            image: ImageSpec {
+                platform: options.platform.clone(),
+                ..ImageSpec::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// Takes over what the base's config says: its variables win over `ARG`s of a stage that is the base.
+    fn inherit_config(&mut self) {
+        let config = &mut self.image.config;
+        if !config.env.iter().any(|entry| entry.starts_with("PATH=")) {
+            config.env.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        for entry in &config.env {
+            let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+            self.env.set(name, value);
+        }
+        if !config.working_dir.is_empty() {
+            config.working_dir = text::joined("/", &config.working_dir);
+        }
+    }
+
+    /// The working directory of commands.
+    pub(super) fn directory(&self) -> &str {
+        match self.image.config.working_dir.as_str() {
+            "" => "/",
+            directory => directory,
+        }
+    }
+
+    /// About how many bytes a copy of it takes.
+    fn size(&self) -> usize {
+        let config = &self.image.config;
+        let history = self
+            .image
+            .history
+            .iter()
+            .map(|entry| entry.created_by.len() + 128);
+        let labels = config
+            .labels
+            .iter()
+            .map(|(key, value)| key.len() + value.len());
+        let args = self
+            .args
+            .iter()
+            .map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));
+        self.env.size() * 2 + history.chain(labels).chain(args).sum::<usize>() + 1024
+    }
+}
+
+/// Names steps as BuildKit's progress shows them: `[build 2/5] RUN make`.
+pub(super) struct Namer {
+    stage: String,
+    index: usize,
+    total: usize,
+}
+
+impl Namer {
+    fn new(node: &Node<'_>, single: bool) -> Self {
+        let steps = node.commands.iter().filter(|command| {
+            command.on_build
+                || matches!(
+                    command.instruction.kind,
+                    Kind::Add(..) | Kind::Copy(..) | Kind::Run(..) | Kind::Workdir(_)
+                )
+        });
+        Self {
+            stage: if single {
+                String::new()
+            } else {
+                format!("{} ", node.name)
+            },
+            index: 0,
+            total: steps.count() + usize::from(matches!(node.base, Base::Image(_))),
+        }
+    }
+
+    /// The name of the next step.
+    pub(super) fn next(&mut self, text: &str, on_build: bool) -> String {
+        self.index += 1;
+        let total = self.total.to_string();
+        format!(
+            "[{}{:width$}/{total}] {}{text}",
+            self.stage,
+            self.index,
+            if on_build { "ONBUILD " } else { "" },
+            width = total.len()
+        )
+    }
+}
+
+/// An instruction and everything that it can change.
+pub(super) struct Scope<'s, 'a> {
+    pub(super) builder: &'s mut Builder<'a>,
+    pub(super) state: &'s mut State,
+    namer: &'s mut Namer,
+    /// A `CMD` was given in this stage.
+    pub(super) cmd_set: &'s mut bool,
+    pub(super) command: &'s Command,
+    pub(super) instruction: &'s Instruction,
+    number: usize,
+}
+
+impl Scope<'_, '_> {
+    fn lower(&mut self) -> Result<(), Diagnostic> {
+        match &self.instruction.kind {
+            Kind::Add(flags, sources) => self.add(flags, sources),
+            Kind::Arg(arguments) => self.arg(arguments),
+            Kind::Cmd(command) => self.cmd(command),
+            Kind::Copy(flags, sources) => self.copy(flags, sources),
+            Kind::Entrypoint(command) => self.entrypoint(command),
+            Kind::Env(pairs) => self.env(pairs),
+            Kind::Expose(ports) => self.expose(ports),
+            Kind::Healthcheck(check) => self.healthcheck(check),
+            Kind::Label(pairs) => self.label(pairs),
+            Kind::Maintainer(name) => self.maintainer(name),
+            Kind::Onbuild(trigger) => {
+                let on_build = &mut self.state.image.config.on_build;
+                on_build.push(trigger.expression.clone());
+                Ok(())
+            }
+            Kind::Run(flags, command) => self.run(flags, command),
+            Kind::Shell(shell) => self.shell(shell),
+            Kind::Stopsignal(signal) => self.stopsignal(signal),
+            Kind::User(user) => self.user(user),
+            Kind::Volume(volumes) => self.volume(volumes),
+            Kind::Workdir(path) => self.workdir(path),
+        }
+    }
+
+    /// The escape character of the text that the instruction comes from.
+    fn lexer(&self) -> Lexer {
+        Lexer::new(self.builder.stages.escape())
+    }
+
+    /// Expands a word. Variables without a value are worth a warning.
+    pub(super) fn expand(&mut self, word: &Word) -> Result<String, Diagnostic> {
+        let lexer = self.lexer();
+        Ok(self.expand_with(lexer, word)?.text)
+    }
+
+    /// Expands a word that may stand for several.
+    pub(super) fn expand_words(&mut self, word: &Word) -> Result<Vec<String>, Diagnostic> {
+        let lexer = self.lexer();
+        Ok(self.expand_with(lexer, word)?.words)
+    }
+
+    pub(super) fn expand_with(
+        &mut self,
+        lexer: Lexer,
+        word: &Word,
+    ) -> Result<crate::expand::Expanded, Diagnostic> {
+        let expanded = lexer.expand(&word.text, &self.state.env).map_err(|error| {
+            let shown: String = word.text.chars().take(100).collect();
+            Diagnostic::error(format!("failed to process `{shown}`: {error}"), word.span)
+        })?;
+        for name in &expanded.unset {
+            if !self.state.args.iter().any(|(declared, _)| declared == name) {
+                let finding = lint::undefined_var::finding(name, word.span, self.state.env.names());
+                self.warn(finding);
+            }
+        }
+        Ok(expanded)
+    }
+
+    /// Adds a finding of a rule, unless a comment above the instruction turns the rule off.
+    pub(super) fn warn(&mut self, finding: Diagnostic) {
+        if !lint::skipped_by_comments(&self.instruction.comments, finding.rule) {
+            self.builder.findings.add(finding);
+        }
+    }
+
+    /// The step's name: the instruction as written, variables expanded where they can be.
+    pub(super) fn name(&mut self, text: &str, lexer: Lexer, env: &Environment) -> String {
+        let text = match lexer.expand(text, env) {
+            Ok(expanded) => expanded.text,
+            Err(_) => text.to_owned(),
+        };
+        let (keyword, rest) = text.split_once(' ').unwrap_or((&text, ""));
+        let text = format!("{} {rest}", keyword.to_uppercase());
+        self.namer.next(text.trim_end(), self.command.on_build)
+    }
+
+    /// Adds a step that extends the stage's files. `more` are its inputs behind those files.
+    pub(super) fn push_step(
+        &mut self,
+        kind: StepKind,
+        name: String,
+        more: &[NodeId],
+    ) -> Result<NodeId, Diagnostic> {
+        self.builder
+            .charge(name.len() + 256, self.instruction.span)?;
+        let base = match self.state.root {
+            Some(root) => root,
+            None => self.builder.scratch(),
+        };
+        let inputs: Vec<_> = std::iter::once(base).chain(more.iter().copied()).collect();
+        let step = Step {
+            kind,
+            name,
+            span: Some(self.instruction.span),
+            stage: self.builder.stages.nodes[self.number].name.clone(),
+        };
+        let id = self.builder.graph.add(step, &inputs);
+        self.state.root = Some(id);
+        Ok(id)
+    }
+
+    /// Whose files another stage or image has: an input that is added to `inputs`, or nothing.
+    pub(super) fn source(
+        &self,
+        number: usize,
+        what: &str,
+        span: Span,
+        inputs: &mut Vec<NodeId>,
+    ) -> Result<Source, Diagnostic> {
+        let node = &self.builder.stages.nodes[number];
+        let Some(state) = self.builder.results.get(&number) else {
+            let current = &self.builder.stages.nodes[self.number].name;
+            return Err(Diagnostic::error(
+                format!(
+                    "cannot {what} stage `{}`, it needs to be defined before current stage `{current}`",
+                    node.name
+                ),
+                span,
+            )
+            .with_note("the stage is defined here", node.stage.map(|stage| stage.span)));
+        };
+        let Some(root) = state.root else {
+            return Ok(Source::Empty);
+        };
+        // Input 0 is what the step extends.
+        let known = inputs.iter().position(|input| *input == root);
+        Ok(Source::Input(
+            1 + known.unwrap_or_else(|| {
+                inputs.push(root);
+                inputs.len() - 1
+            }),
+        ))
+    }
+
+    /// Adds an entry without a layer.
+    pub(super) fn commit(&mut self, text: String) -> Result<(), Diagnostic> {
+        self.commit_step(text, None)
+    }
+
+    /// Adds an entry with the layer of a step.
+    pub(super) fn commit_step(
+        &mut self,
+        text: String,
+        step: Option<NodeId>,
+    ) -> Result<(), Diagnostic> {
+        self.builder
+            .charge(text.len() + 128, self.instruction.span)?;
+        self.state.image.history.push(History {
+            created: None,
+            created_by: text,
+            author: String::new(),
+            comment: COMMENT.to_owned(),
+            empty_layer: step.is_none(),
+            step,
+        });
+        Ok(())
+    }
+
+    /// The value of a variable.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.state.env.value(name)
+    }
+}

@@ -1,0 +1,87 @@
+//! Durations as Go writes them: `1h30m`, `2.5s`, `300ms`.
+
+/// Units and their nanoseconds.
+const UNITS: [(&str, u64); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60 * 1_000_000_000),
+    ("h", 3600 * 1_000_000_000),
+];
+
+/// Nanoseconds of a duration that is not negative; `None` for anything else (Go, `time.ParseDuration`).
+pub(super) fn parse(text: &str) -> Option<u64> {
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let end = rest.find(|next: char| !next.is_ascii_digit() && next != '.')?;
+        let (number, tail) = rest.split_at(end);
+        let length = tail
+            .find(|next: char| next.is_ascii_digit() || next == '.')
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(length);
+        let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        total = total.checked_add(scaled(number, *scale)?)?;
+        rest = tail;
+    }
+    (!text.is_empty() && i64::try_from(total).is_ok()).then_some(total)
+}
+
+/// A decimal number times `scale`, rounded down.
+fn scaled(number: &str, scale: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if fraction.contains('.') || (whole.is_empty() && fraction.is_empty()) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
+    let mut total = whole.checked_mul(scale)?;
+    let mut part = u128::from(scale) << 64;
+    for digit in fraction.bytes() {
+        part /= 10;
+        let value = (part * u128::from(digit - b'0')) >> 64;
+        total = total.checked_add(value as u64)?;
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        let cases = [
+            ("0", Some(0)),
+            ("30s", Some(30_000_000_000)),
+            ("1m30s", Some(90_000_000_000)),
+            ("1.5h", Some(5_400_000_000_000)),
+            (".5s", Some(500_000_000)),
+            ("1.25ms", Some(1_250_000)),
+            ("+5m", Some(300_000_000_000)),
+            ("100us", Some(100_000)),
+            ("7ns", Some(7)),
+            ("", None),
+            ("5", None),
+            ("s", None),
+            (".s", None),
+            ("-5s", None),
+            ("5 s", None),
+            ("1x", None),
+            ("1.2.3s", None),
+            ("99999999999999999999h", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse(text), expected, "{text}");
+        }
+    }
+}
