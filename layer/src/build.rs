@@ -13,22 +13,47 @@ use crate::sink::{Sink, Target};
 use crate::summary::Summary;
 use crate::tree::{Data, Extents, Inode, InodeId, Node, Tree};
 
+/// How a layer is written.
+#[derive(Clone, Copy)]
+pub struct WriteOptions<'a> {
+    /// Times later than this, in seconds since 1970, become this one (`SOURCE_DATE_EPOCH`).
+    pub clamp: Option<i64>,
+    /// Asked again and again; `true` ends the work with [`Error::Cancelled`].
+    pub cancelled: &'a dyn Fn() -> bool,
+}
+
+impl Default for WriteOptions<'_> {
+    fn default() -> Self {
+        Self {
+            clamp: None,
+            cancelled: &|| false,
+        }
+    }
+}
+
+impl std::fmt::Debug for WriteOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteOptions")
+            .field("clamp", &self.clamp)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Writes the layer that `entries`, in any order, describe: its tar and its index, to two empty files.
 ///
-/// The same entries with the same bytes give the same two files, byte for byte. `cancelled` is asked again and again
-/// and ends the work with [`Error::Cancelled`].
+/// The same entries with the same bytes give the same two files, byte for byte.
 pub fn write_layer(
     entries: Vec<PlannedEntry>,
     tar: &File,
     index: &File,
-    cancelled: &dyn Fn() -> bool,
+    options: &WriteOptions<'_>,
 ) -> Result<Summary> {
-    let entries = arrange(entries)?;
+    let entries = arrange(entries, options.clamp)?;
     let mut tree = TreeBuilder::new();
     let mut changed = Vec::new();
     let (digest, tar_size, members) = std::thread::scope(|scope| {
         let sink = Sink::new(scope, Target::File(tar), true);
-        let mut emitter = Emitter::new(sink, cancelled);
+        let mut emitter = Emitter::new(sink, options.cancelled);
         for entry in &entries {
             let placed = emitter.entry(entry)?;
             if let (PlannedNode::File(file), Some(placed)) = (&entry.node, placed)

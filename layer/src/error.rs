@@ -53,16 +53,6 @@ pub enum Error {
     /// An index is damaged, or was made by another version.
     #[error("the layer's index is damaged: {0}")]
     Index(IndexProblem),
-    /// A file is larger than the caller is ready to read.
-    #[error("`{path}` has {size} bytes, more than the {limit} that are read here")]
-    TooLarge {
-        /// Which.
-        path: String,
-        /// Its size.
-        size: u64,
-        /// What was allowed.
-        limit: u64,
-    },
     /// More symbolic links than one path may lead through.
     #[error("too many links in `{path}`")]
     TooManyLinks {

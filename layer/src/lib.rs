@@ -18,7 +18,9 @@ mod merkle;
 mod metadata;
 mod overlay;
 mod path;
+mod place;
 mod plan;
+mod reindex;
 mod seal;
 mod sink;
 mod source;
@@ -26,8 +28,12 @@ mod stream;
 mod summary;
 mod tar;
 mod tree;
+mod trees;
+mod unpack;
+mod upper;
+mod view;
 
-pub use build::write_layer;
+pub use build::{WriteOptions, write_layer};
 pub use digest::{ChainId, ContentDigest, DiffId, Digest, DigestError};
 pub use entry::{EntryKind, PlannedEntry, PlannedFile, PlannedNode};
 pub use erofs::{DirEntry, Index, Inode, Nid};
@@ -35,7 +41,15 @@ pub use error::{Error, IndexProblem, PlanProblem, Result, TarProblem};
 pub use host::digest_file;
 pub use metadata::{Metadata, Timestamp, Xattrs};
 pub use path::{LayerPath, MAX_NAME, MAX_PATH, PathError};
+pub use reindex::reindex;
 pub use seal::{scan_upper, seal};
 pub use source::{Extent, FileRange, FileSource, SourceReader};
 pub use stream::{Limits, Whiteouts, index_archive, index_tar};
 pub use summary::Summary;
+pub use trees::{LayerTree, TreeEntry, TreeNode};
+pub use unpack::{
+    UnpackOptions, extract_directory, flatten_directory, flatten_tar, plan_layer, unpack,
+    unpack_with,
+};
+pub use upper::UpperDir;
+pub use view::{LinkId, View, ViewNode};

@@ -13,6 +13,8 @@
 //! | attributes | their number as `u32`, then name and value of each as texts |
 //! | content | directory and file: digest, 32 bytes; link: target as text; device: major, minor as `u32`s |
 //! | link group | the first path, as text, of a file with several names; an empty text otherwise |
+//!
+//! An implied directory counts as one of mode 0755 that belongs to root, whatever metadata its index has for it.
 
 use crate::digest::ContentDigest;
 use crate::entry::EntryKind;
@@ -95,12 +97,14 @@ impl Entry<'_> {
             } => (opaque, implied),
             _ => (false, false),
         };
+        let nothing = Metadata::implied();
+        let metadata = if implied { &nothing } else { self.metadata };
         out.push(kind_number(self.content.kind()));
         out.push(u8::from(opaque) | u8::from(implied) << 1);
-        for number in [self.metadata.mode, self.metadata.uid, self.metadata.gid] {
+        for number in [metadata.mode, metadata.uid, metadata.gid] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let xattrs = &self.metadata.xattrs;
+        let xattrs = &metadata.xattrs;
         out.extend_from_slice(&(xattrs.len() as u32).to_le_bytes());
         for (name, value) in xattrs {
             text(out, name);

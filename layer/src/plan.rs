@@ -6,16 +6,25 @@ use crate::entry::{PlannedEntry, PlannedNode};
 use crate::erofs::xattr;
 use crate::error::{Error, PlanProblem, Result};
 use crate::extract::is_link_target;
+use crate::metadata::Timestamp;
 use crate::path::LayerPath;
 use crate::tar::WHITEOUT_PREFIX;
 
 /// Sorts entries by path and checks them. The first name of several that one file has becomes the file itself, the
 /// others become links to it, whatever the plan said which is which: so a tar is the same for the same files.
-pub(crate) fn arrange(mut entries: Vec<PlannedEntry>) -> Result<Vec<PlannedEntry>> {
+/// Times beyond `clamp` (in seconds) become that.
+pub(crate) fn arrange(
+    mut entries: Vec<PlannedEntry>,
+    clamp: Option<i64>,
+) -> Result<Vec<PlannedEntry>> {
+    let latest = clamp.map(Timestamp::from_seconds);
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     check_paths(&entries)?;
     for entry in &mut entries {
         entry.metadata.normalise();
+        if let Some(latest) = latest {
+            entry.metadata.mtime = entry.metadata.mtime.min(latest);
+        }
         check_entry(entry)?;
     }
     let has_links = entries

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rustix::fs::{Dir, OFlags};
 
-use crate::build::write_layer;
+use crate::build::{WriteOptions, write_layer};
 use crate::entry::{EntryKind, PlannedEntry, PlannedFile, PlannedNode};
 use crate::error::{Error, PlanProblem, Result};
 use crate::host;
@@ -18,26 +18,20 @@ use crate::overlay::{self, Inspected};
 use crate::path::LayerPath;
 use crate::source::FileSource;
 use crate::summary::Summary;
+use crate::tree::Name;
 
 /// Device and inode number: names a file that may have several names.
 type FileId = (u64, u64);
 
-/// Writes the changes in the upper directory at `upper` as a layer to two empty files. What is at a path of `skip`, or
-/// below it, stays out. The directory must be at rest: nothing may write to it meanwhile.
-pub fn seal(
-    upper: &Path,
-    skip: &[LayerPath],
-    tar: &File,
-    index: &File,
-    cancelled: &dyn Fn() -> bool,
-) -> Result<Summary> {
-    let entries = scan_upper(upper, skip)?;
-    write_layer(entries, tar, index, cancelled)
+/// Writes the changes in the upper directory at `upper` as a layer to two empty files. The directory must be at rest:
+/// nothing may write to it meanwhile.
+pub fn seal(upper: &Path, tar: &File, index: &File, options: &WriteOptions<'_>) -> Result<Summary> {
+    write_layer(scan_upper(upper, &[])?, tar, index, options)
 }
 
 /// The entries of the layer that [`seal`] would write: devices 0:0 are whiteouts, marked directories are opaque,
 /// overlayfs's own attributes and sockets are left out. The root directory itself is not among them, as in the layers
-/// of other builders.
+/// of other builders. What is at a path of `skip`, or below it, stays out.
 pub fn scan_upper(upper: &Path, skip: &[LayerPath]) -> Result<Vec<PlannedEntry>> {
     let scan = Scan {
         root: Arc::new(open_root(upper)?),
@@ -69,10 +63,7 @@ pub(crate) fn open_root(path: &Path) -> Result<OwnedFd> {
 }
 
 /// The names in a directory below `root`, sorted, with the directory itself.
-pub(crate) fn list(
-    root: BorrowedFd<'_>,
-    path: &LayerPath,
-) -> Result<(OwnedFd, Vec<Box<[u8]>>), Error> {
+pub(crate) fn list(root: BorrowedFd<'_>, path: &LayerPath) -> Result<(OwnedFd, Vec<Name>), Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let read = || {
         let directory = host::open_beneath(root, path.as_bytes(), flags)?;
@@ -103,7 +94,7 @@ struct Found {
 impl Scan<'_> {
     fn directory(&self, path: &LayerPath) -> Result<Vec<Found>> {
         let (directory, names) = list(self.root.as_fd(), path)?;
-        let entry = |name: &Box<[u8]>| self.entry(directory.as_fd(), path, name).transpose();
+        let entry = |name: &Name| self.entry(directory.as_fd(), path, name).transpose();
         // Looking at few names is not worth handing out.
         if names.len() < 256 {
             return names.iter().filter_map(entry).collect();
@@ -120,7 +111,7 @@ impl Scan<'_> {
         let path = parent
             .join(name)
             .map_err(|problem| Error::plan(parent, problem.into()))?;
-        if self.skip.iter().any(|skipped| *skipped == path) {
+        if self.skip.contains(&path) {
             return Ok(None);
         }
         let failed = |error| Error::io("read", path.as_path(), error);

@@ -69,6 +69,15 @@ impl FileSource {
         }
     }
 
+    /// The digest of the file's bytes: the one that is known, or else made by reading them.
+    pub fn digest(&self) -> Result<ContentDigest> {
+        match self {
+            Self::Bytes(bytes) => Ok(ContentDigest::of(bytes)),
+            Self::Range(range) => Ok(range.digest),
+            Self::Host { root, path, .. } => host::digest_file(root, path),
+        }
+    }
+
     /// Opens the file for reading and seeking, wherever it is.
     pub fn open(&self) -> Result<SourceReader> {
         let place = match self {

@@ -33,6 +33,13 @@ pub struct Index {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nid(u64);
 
+impl Nid {
+    /// The number that the kernel shows as the file's inode number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// A file, directory or the like in an index.
 #[derive(Debug, Clone, Copy)]
 pub struct Inode<'a> {
@@ -58,13 +65,13 @@ pub struct DirEntry<'a> {
 
 impl Index {
     /// Opens the index at `index` of the tar at `tar`.
-    pub fn open(tar: &Path, index: &Path) -> Result<Self> {
+    pub fn open(index: &Path, tar: &Path) -> Result<Self> {
         let open = |path| File::open(path).map_err(|error| Error::io("open", path, error));
         Self::new(open(tar)?, &open(index)?)
     }
 
     /// As [`Index::open`], of files that are already open for reading.
-    pub fn open_files(tar: &File, index: &File) -> Result<Self> {
+    pub fn open_files(index: &File, tar: &File) -> Result<Self> {
         let tar = tar
             .try_clone()
             .map_err(Error::storage("open the tar once more"))?;

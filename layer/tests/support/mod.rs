@@ -39,7 +39,7 @@ impl Layer {
     }
 
     pub fn index(&self) -> Index {
-        Index::open(&self.tar(), &self.index_file()).unwrap()
+        Index::open(&self.index_file(), &self.tar()).unwrap()
     }
 
     pub fn make(write: impl FnOnce(&File, &File) -> layer::Result<Summary>) -> layer::Result<Self> {
@@ -50,11 +50,15 @@ impl Layer {
     }
 
     pub fn seal(upper: &Path) -> Self {
-        Self::make(|tar, index| layer::seal(upper, &[], tar, index, &|| false)).unwrap()
+        Self::make(|tar, index| layer::seal(upper, tar, index, &layer::WriteOptions::default()))
+            .unwrap()
     }
 
     pub fn of(entries: Vec<layer::PlannedEntry>) -> Self {
-        Self::make(|tar, index| layer::write_layer(entries, tar, index, &|| false)).unwrap()
+        Self::make(|tar, index| {
+            layer::write_layer(entries, tar, index, &layer::WriteOptions::default())
+        })
+        .unwrap()
     }
 
     pub fn of_tar(bytes: &[u8]) -> layer::Result<Self> {
