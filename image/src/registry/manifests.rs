@@ -1,0 +1,161 @@
+//! Manifests: by tag or digest, in and out.
+
+use bytes::Bytes;
+use layer::Digest;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Response, StatusCode};
+
+use super::request::{Access, Call, read_bounded};
+use super::{Client, RegistryError};
+use crate::error::Error;
+use crate::manifest::{Descriptor, ManifestProblem, SIZE_MAX};
+use crate::media_type::{DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
+use crate::reference::{Reference, Repository};
+
+const DIGEST_HEADER: &str = "docker-content-digest";
+/// Indexes first, so that a registry that has both gives the choice.
+const ACCEPTED: [&str; 4] = [OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST];
+
+/// A manifest or an index as it came, its digest verified.
+#[derive(Debug, Clone)]
+pub struct FetchedManifest {
+    /// What the registry says it is, and what it is called.
+    pub descriptor: Descriptor,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Client {
+    /// What a name leads to, without fetching it where the registry can say so.
+    pub async fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        let call = pulling(reference);
+        let answer = self
+            .manifest(&call, &Method::HEAD, &reference.target())
+            .await?;
+        if answer.status().is_success()
+            && let Some(descriptor) = described(&answer)
+        {
+            let wanted = reference.digest();
+            if wanted.is_none_or(|wanted| *wanted == descriptor.digest) {
+                return Ok(descriptor);
+            }
+        }
+        // A HEAD has no body to say why; and some registries do not know it.
+        Ok(self.fetch_manifest(reference).await?.descriptor)
+    }
+
+    /// The manifest or index of a name.
+    pub async fn fetch_manifest(&self, reference: &Reference) -> Result<FetchedManifest, Error> {
+        let call = pulling(reference);
+        let answer = self
+            .manifest(&call, &Method::GET, &reference.target())
+            .await?;
+        if !answer.status().is_success() {
+            return Err(call.refuse(answer).await.into());
+        }
+        let media_type = header(&answer, CONTENT_TYPE.as_str())
+            .and_then(|text| text.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
+        let announced = header(&answer, DIGEST_HEADER).and_then(|text| text.parse().ok());
+        let bytes = read_bounded(self, answer, SIZE_MAX).await?;
+        if bytes.len() as u64 > SIZE_MAX {
+            return Err(Error::Manifest {
+                document: format!("manifest of {}", reference.familiar()),
+                source: ManifestProblem::TooLarge(bytes.len() as u64),
+            });
+        }
+        let actual = Digest::of(&bytes);
+        match reference.digest().copied().or(announced) {
+            Some(expected) if expected != actual => Err(Error::WrongDigest { expected, actual }),
+            _ => Ok(FetchedManifest {
+                descriptor: Descriptor::new(media_type, actual, bytes.len() as u64),
+                bytes,
+            }),
+        }
+    }
+
+    /// Puts a manifest or an index into a repository, under a tag or its digest. What it names must be there.
+    pub async fn put_manifest(
+        &self,
+        repository: &Repository,
+        target: &str,
+        media_type: &str,
+        bytes: &Bytes,
+    ) -> Result<(), Error> {
+        let what = format!("pushing {}:{target}", repository.familiar());
+        let call = Call::new(repository, Access::Push, what);
+        let url = call.url(&format!("manifests/{target}"))?;
+        let media_type = HeaderValue::from_str(media_type)
+            .map_err(|error| RegistryError::Setup(Box::new(error)))?;
+        let answer = self
+            .send(&call, &url, |http| {
+                http.put(url.clone())
+                    .header(CONTENT_TYPE, media_type.clone())
+                    .body(bytes.clone())
+            })
+            .await?;
+        if !answer.status().is_success() {
+            return Err(call.refuse(answer).await.into());
+        }
+        let stored = header(&answer, DIGEST_HEADER).and_then(|text| text.parse().ok());
+        match (stored, Digest::of(bytes)) {
+            (Some(actual), expected) if actual != expected => {
+                Err(Error::WrongDigest { expected, actual })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a repository has a manifest under this digest.
+    pub async fn has_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let what = format!("pushing to {}", repository.familiar());
+        let call = Call::new(repository, Access::Push, what);
+        let answer = self
+            .manifest(&call, &Method::HEAD, &digest.to_string())
+            .await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => Ok(false),
+            status if status.is_success() => Ok(true),
+            _ => Err(call.refuse(answer).await.into()),
+        }
+    }
+
+    async fn manifest(
+        &self,
+        call: &Call<'_>,
+        method: &Method,
+        target: &str,
+    ) -> Result<Response, RegistryError> {
+        let url = call.url(&format!("manifests/{target}"))?;
+        self.send(call, &url, |http| {
+            http.request(method.clone(), url.clone())
+                .header(ACCEPT, ACCEPTED.join(", "))
+        })
+        .await
+    }
+}
+
+fn pulling(reference: &Reference) -> Call<'_> {
+    let what = format!("`{}`", reference.familiar());
+    Call::new(reference.repository(), Access::Pull, what)
+}
+
+fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
+    answer.headers().get(name)?.to_str().ok()
+}
+
+/// The descriptor in the headers of an answer, if it is all there.
+fn described(answer: &Response) -> Option<Descriptor> {
+    let digest = header(answer, DIGEST_HEADER)?.parse().ok()?;
+    let size = header(answer, "content-length")?.parse().ok()?;
+    let media_type = header(answer, CONTENT_TYPE.as_str())?;
+    ACCEPTED
+        .contains(&media_type)
+        .then(|| Descriptor::new(media_type, digest, size))
+}
