@@ -33,9 +33,13 @@ fn a_held_cgroup_survives_the_sweep_and_a_left_one_does_not() {
     let other = Cgroups::new();
     let status = process.wait().unwrap();
     assert!(!status.success());
-    // The zombie was in the way of one removal at most.
-    sweep::dead(own.path.parent().unwrap());
-    assert!(!left.exists());
+    // Whichever test sweeps it, or the zombie delayed it.
+    let swept = (0..100).any(|_| {
+        sweep::dead(own.path.parent().unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        !left.exists()
+    });
+    assert!(swept);
     assert!(own.path.exists());
     drop(other);
 }

@@ -134,13 +134,14 @@ pub(super) enum Syntax {
     Joined,
 }
 
-/// Options that keep an overlay's upper directory a plain layer: nothing in it refers to what is below, by whatever
-/// the kernel was configured for.
-const PLAIN: [(&str, &str); 4] = [
+/// Options that keep an overlay's upper directory a plain layer, whatever the kernel was configured for: nothing in it
+/// refers to what is below or tells where it was, and what a layer brings of that kind has no effect.
+const PLAIN: [(&str, &str); 5] = [
     ("index", "off"),
-    ("redirect_dir", "off"),
+    ("redirect_dir", "nofollow"),
     ("metacopy", "off"),
     ("xino", "off"),
+    ("uuid", "off"),
 ];
 
 /// Makes an overlay as a detached mount. `directory` is the current directory.
@@ -207,9 +208,16 @@ pub(super) const EMPTY: [&str; 2] = ["empty", "void"];
 
 /// Clears what a volatile overlay left in its work directory, which would make the kernel refuse it.
 pub(super) fn clear_volatile_mark(work: &Path) {
-    let mark = work.join("work/incompat/volatile");
-    // An absent mark is the rule, and the mount reports what matters.
-    let _ = rustix::fs::unlinkat(CWD, mark, AtFlags::REMOVEDIR);
+    for (name, flags) in [
+        ("work/incompat/volatile/dirty", AtFlags::empty()),
+        ("work/incompat/volatile", AtFlags::REMOVEDIR),
+        ("work/incompat", AtFlags::REMOVEDIR),
+    ] {
+        // An absent mark is the rule, and the mount reports what matters.
+        if rustix::fs::unlinkat(CWD, work.join(name), flags).is_err() {
+            return;
+        }
+    }
 }
 
 /// Makes upper and work directories in a temporary file system mounted on `name`.

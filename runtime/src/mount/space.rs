@@ -56,7 +56,6 @@ impl MountSpace {
         let lower = lower.clone().absolute()?;
         self.worker.call(move |keeper| keeper.forget(&lower))
     }
-
 }
 
 /// The thread's state. Its current directory is `root`.

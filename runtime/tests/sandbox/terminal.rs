@@ -25,7 +25,7 @@ fn read(child: &Child) -> String {
 
 #[test]
 fn a_terminal_is_one_inside() {
-    let mut spec = shell("tty; stty size; test -c /dev/console && echo console; ls /dev/pts; echo x > /dev/tty");
+    let mut spec = shell("tty; stty size; test -c /dev/console && echo console; ls -1 /dev/pts; echo x > /dev/tty");
     spec.stdio = Stdio::Terminal(SIZE);
     let mut child = runtime().spawn(spec).unwrap();
     assert_eq!(
