@@ -100,13 +100,9 @@ class Buildah(Builder):
 
     def _command(self, *words: str) -> list[str]:
         disk = self.disk.mount
-        return ["buildah", "--root", f"{disk}/root", "--runroot", f"{disk}/run", "--storage-driver=overlay", *words]
-
-    def stop(self) -> None:
-        # It leaves its storage's own mounts behind.
-        for line in pathlib.Path("/proc/mounts").read_text().splitlines():
-            if (place := line.split()[1]).startswith(f"{self.disk.mount}/"):
-                subprocess.run(["umount", "-l", place], check=False)
+        storage = ["--root", f"{disk}/root", "--runroot", f"{disk}/run", "--storage-driver=overlay"]
+        # What it mounts goes with the namespace; on the host it would stay and hold the disk.
+        return ["unshare", "--mount", "buildah", *storage, *words]
 
     def version(self) -> str:
         return run(["buildah", "--version"]).split()[2]

@@ -183,7 +183,9 @@ impl Builders {
 
     fn buildah(&self) -> Command {
         let directory = self.buildah.path();
-        let mut command = Command::new("buildah");
+        // What it mounts goes with the namespace; on the host it would stay.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "buildah"]);
         command
             .arg("--root")
             .arg(directory.join("root"))

@@ -142,7 +142,7 @@ fn podman_loads_it() {
             command::shell(
                 storage.path(),
                 &format!(
-                    "podman --root {root}/root --runroot {root}/run --storage-driver vfs {args}"
+                    "unshare --mount podman --root {root}/root --runroot {root}/run --storage-driver vfs {args}"
                 ),
             )
         };
