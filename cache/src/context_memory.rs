@@ -164,7 +164,7 @@ impl ContextMemory {
 
     /// Remembers the files of a walk. What was known of others is kept as long as it is not the greater part. Writes
     /// nothing when nothing is new; whether it wrote.
-    pub fn save(self, files: &[(FileStamp, ContentDigest)]) -> Result<bool, Error> {
+    pub fn save(&self, files: &[(FileStamp, ContentDigest)]) -> Result<bool, Error> {
         if !files
             .iter()
             .any(|(stamp, digest)| self.is_news(stamp, digest))

@@ -1,3 +1,20 @@
-//! The build engine as a library.
+//! The build engine as a library: it builds images, moves them in and out, and runs them.
+//!
+//! An [`Engine`] is a store and what this process has mounted of it. It reads no terminal and no environment of the
+//! user's, and prints nothing: what happens is told to a [`event::Listener`].
 
+pub mod build;
+pub mod containers;
+mod engine;
+mod error;
 pub mod event;
+mod files;
+pub mod images;
+pub mod output;
+mod progress;
+mod rootfs;
+mod sandbox;
+mod users;
+
+pub use engine::{Engine, LayerForm, Settings};
+pub use error::{BuildError, Diagnostics, FileError, ImageError, StepError};

@@ -7,6 +7,7 @@
 //!
 //! What the text means is what BuildKit makes of it; where this crate is stricter, an error says so.
 
+mod decimal;
 pub mod diagnostic;
 mod expand;
 pub mod ignore;

@@ -128,22 +128,7 @@ pub enum MountKind {
         writable: bool,
     },
     /// `type=cache`: a directory that outlives the build.
-    Cache {
-        /// The name under which it is shared.
-        id: String,
-        /// What a second user at the same time gets.
-        sharing: Sharing,
-        /// First contents: an input and a path inside it.
-        from: Option<(Source, String)>,
-        /// Mode of the directory when it is made.
-        mode: Option<u32>,
-        /// Owner of the directory when it is made.
-        uid: Option<u32>,
-        /// Group of the directory when it is made.
-        gid: Option<u32>,
-        /// Mounted read-only.
-        readonly: bool,
-    },
+    Cache(CacheMount),
     /// `type=tmpfs`.
     Tmpfs {
         /// Size in bytes; `None` for the kernel's default.
@@ -151,6 +136,25 @@ pub enum MountKind {
     },
     /// `type=secret`.
     Secret(SecretMount),
+}
+
+/// `RUN --mount=type=cache`.
+#[derive(Debug, Clone)]
+pub struct CacheMount {
+    /// The name under which it is shared.
+    pub id: String,
+    /// What a second user at the same time gets.
+    pub sharing: Sharing,
+    /// First contents: an input and a path inside it.
+    pub from: Option<(Source, String)>,
+    /// Mode of the directory when it is made.
+    pub mode: Option<u32>,
+    /// Owner of the directory when it is made.
+    pub uid: Option<u32>,
+    /// Group of the directory when it is made.
+    pub gid: Option<u32>,
+    /// Mounted read-only.
+    pub readonly: bool,
 }
 
 /// `RUN --mount=type=secret`.

@@ -93,12 +93,12 @@ impl Lexer {
 
     /// Expands a text.
     pub(crate) fn expand(
-        &self,
+        self,
         text: &str,
         variables: &dyn Variables,
     ) -> Result<Expanded, ExpandError> {
         let mut reader = Reader {
-            lexer: *self,
+            lexer: self,
             input: text.chars().peekable(),
             variables,
             unset: BTreeSet::new(),

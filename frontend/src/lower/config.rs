@@ -1,5 +1,7 @@
 //! Instructions that change the image's config: `ENV`, `ARG`, `LABEL`, `CMD`, `WORKDIR` and their like.
 
+use std::fmt::Write as _;
+
 use super::ports;
 use super::signal;
 use super::stage::Scope;
@@ -23,7 +25,7 @@ impl Scope<'_, '_> {
             if lint::secrets::is_suspicious(&name.text) {
                 self.warn(lint::secrets::finding("ENV", &name.text, name.span));
             }
-            history.push_str(&format!(" {}={value}", name.text));
+            let _ = write!(history, " {}={value}", name.text);
             self.state.env.set(&name.text, value);
             set_entry(&mut self.state.image.config.env, &name.text, value);
         }
@@ -34,7 +36,7 @@ impl Scope<'_, '_> {
     pub(super) fn label(&mut self, pairs: &KeyValues) -> Result<(), Diagnostic> {
         let mut history = "LABEL".to_owned();
         for (key, value) in self.expand_pairs(pairs)? {
-            history.push_str(&format!(" {}={value}", key.text));
+            let _ = write!(history, " {}={value}", key.text);
             let labels = &mut self.state.image.config.labels;
             labels.insert(key.text, value);
         }

@@ -1,5 +1,7 @@
 //! `COPY` and `ADD`.
 
+use std::fmt::Write as _;
+
 use super::run::check_file_name;
 use super::stage::Scope;
 use super::text;
@@ -96,7 +98,7 @@ impl Scope<'_, '_> {
         let mut history = keyword.to_owned();
         for (flag, value) in [("--chown", &chown), ("--chmod", &chmod)] {
             if let Some(value) = value {
-                history.push_str(&format!(" {flag}={}", value.text));
+                let _ = write!(history, " {flag}={}", value.text);
             }
         }
         let mut paths = Vec::with_capacity(sources.paths.len());
@@ -106,21 +108,21 @@ impl Scope<'_, '_> {
                 text: self.expand(path)?,
                 span: path.span,
             };
-            history.push_str(&format!(" {}", path.text));
+            let _ = write!(history, " {}", path.text);
             let cleaned = text::absolute(&path.text);
             items.push(CopyItem::Path(cleaned.trim_start_matches('/').to_owned()));
             paths.push(path);
         }
         for document in &sources.heredocs {
             check_file_name(document, sources.dest.span)?;
-            history.push_str(&format!(" <<{}", document.name));
+            let _ = write!(history, " <<{}", document.name);
             items.push(CopyItem::Inline {
                 name: document.name.clone(),
                 content: self.document(document)?,
             });
         }
         let dest = self.expand(&sources.dest)?;
-        history.push_str(&format!(" {dest} # buildkit"));
+        let _ = write!(history, " {dest} # buildkit");
         if items.len() > 1 && !dest.ends_with(['/', '.']) {
             let warning = Diagnostic::warning(
                 "several sources go to one path that does not end with `/`",
@@ -239,7 +241,7 @@ fn is_git(source: &str) -> bool {
         return true;
     }
     let without_fragment = source.split(['#', '?']).next().unwrap_or(source);
-    is_url(source) && without_fragment.ends_with(".git")
+    is_url(source) && without_fragment.strip_suffix(".git").is_some()
 }
 
 #[cfg(test)]

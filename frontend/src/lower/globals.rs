@@ -77,11 +77,11 @@ fn predefined(
     options: &Options,
     given: &BTreeMap<&str, &str>,
 ) -> Environment {
-    let last = dockerfile
+    let last_stage = dockerfile
         .stages
         .last()
         .and_then(|stage| stage.name.clone());
-    let target = options.target.clone().or(last);
+    let target = options.target.clone().or(last_stage);
     let mut list = Vec::new();
     for (prefix, platform) in [
         ("BUILD", &options.build_platform),

@@ -4,8 +4,9 @@ use solver::NodeId;
 
 use super::stage::Scope;
 use super::text;
+use crate::decimal;
 use crate::diagnostic::Diagnostic;
-use crate::plan::{Mount, MountKind, SecretMount, Sharing, Source};
+use crate::plan::{CacheMount, Mount, MountKind, SecretMount, Sharing, Source};
 use crate::span::Span;
 use crate::syntax::ast::MountFlag;
 use crate::syntax::logical::Word;
@@ -107,7 +108,7 @@ impl Scope<'_, '_> {
                     fields.id
                 };
                 let inside = (source != "/").then(|| (Source::Empty, source.clone()));
-                let cache = MountKind::Cache {
+                let cache = MountKind::Cache(CacheMount {
                     id: match self.builder.given.get("BUILDKIT_CACHE_MOUNT_NS") {
                         Some(namespace) if !namespace.is_empty() => format!("{namespace}/{id}"),
                         _ => id,
@@ -118,7 +119,7 @@ impl Scope<'_, '_> {
                     uid: fields.uid,
                     gid: fields.gid,
                     readonly: fields.readonly.unwrap_or(false),
-                };
+                });
                 (fields.target, cache)
             }
             "tmpfs" => (fields.target, MountKind::Tmpfs { size: fields.size }),
@@ -210,7 +211,7 @@ impl Fields {
             return self.set_switch(key);
         };
         match key {
-            "type" => self.kind = known("mount type", value, &TYPES)?.to_owned(),
+            "type" => known("mount type", value, &TYPES)?.clone_into(&mut self.kind),
             "source" | "src" => value.clone_into(&mut self.source),
             "target" | "dst" | "destination" => value.clone_into(&mut self.target),
             "id" => value.clone_into(&mut self.id),
@@ -298,9 +299,7 @@ fn bytes(text: &str) -> Option<u64> {
         }
     };
     let suffix = matches!((scale, rest), (_, "" | "b") | (2.., "ib" | "i"));
-    let value: f64 = number.parse().ok()?;
-    let size = value * scale as f64;
-    (suffix && size >= 0.0 && size < u64::MAX as f64).then_some(size as u64)
+    decimal::scaled(number, scale).filter(|_| suffix)
 }
 
 /// What a type of mount cannot have.

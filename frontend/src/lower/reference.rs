@@ -220,15 +220,7 @@ mod tests {
         }
         assert_eq!(normalise("Busybox"), Err(ReferenceError::Uppercase));
         assert_eq!(normalise(&"a".repeat(64)), Err(ReferenceError::LooksLikeId));
-        assert_eq!(
-            normalise(
-                &"b/"
-                    .repeat(200)
-                    .replace("/b", "/c")
-                    .trim_end_matches('/')
-                    .to_owned()
-            ),
-            Err(ReferenceError::TooLong)
-        );
+        let long = format!("a{}", "/b".repeat(200));
+        assert_eq!(normalise(&long), Err(ReferenceError::TooLong));
     }
 }

@@ -1,5 +1,7 @@
 //! `RUN`.
 
+use std::fmt::Write as _;
+
 use super::stage::Scope;
 use super::text;
 use crate::diagnostic::Diagnostic;
@@ -113,7 +115,7 @@ impl Scope<'_, '_> {
         if let Some(first) = command.heredocs.first()
             && is_only_heredoc(&command.args.join(" "))
         {
-            text.push_str(&format!(" ({})", summary(&first.content)));
+            let _ = write!(text, " ({})", summary(&first.content));
         }
         let mut env = self.state.env.clone();
         for mount in mounts {

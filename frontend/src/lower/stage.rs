@@ -141,14 +141,14 @@ impl<'a> Builder<'a> {
     /// Goes through a stage of the file.
     pub(super) fn build(&mut self, number: usize) {
         let node = &self.stages.nodes[number];
-        let Some(stage) = node.stage else {
+        let Some(from) = node.stage else {
             return;
         };
         let mut state = self.start(node);
         let size = state.size();
         let mut namer = Namer::new(node, self.stages.single);
         namer.index = usize::from(matches!(node.base, Base::Image(_)) && state.root.is_some());
-        if let Err(error) = self.charge(size, stage.span) {
+        if let Err(error) = self.charge(size, from.span) {
             self.findings.add(error);
             return;
         }

@@ -1,5 +1,7 @@
 //! Durations as Go writes them: `1h30m`, `2.5s`, `300ms`.
 
+use crate::decimal;
+
 /// Units and their nanoseconds.
 const UNITS: [(&str, u64); 8] = [
     ("ns", 1),
@@ -27,31 +29,10 @@ pub(super) fn parse(text: &str) -> Option<u64> {
             .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(length);
         let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        total = total.checked_add(scaled(number, *scale)?)?;
+        total = total.checked_add(decimal::scaled(number, *scale)?)?;
         rest = tail;
     }
     (!text.is_empty() && i64::try_from(total).is_ok()).then_some(total)
-}
-
-/// A decimal number times `scale`, rounded down.
-fn scaled(number: &str, scale: u64) -> Option<u64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if fraction.contains('.') || (whole.is_empty() && fraction.is_empty()) {
-        return None;
-    }
-    let whole: u64 = if whole.is_empty() {
-        0
-    } else {
-        whole.parse().ok()?
-    };
-    let mut total = whole.checked_mul(scale)?;
-    let mut part = u128::from(scale) << 64;
-    for digit in fraction.bytes() {
-        part /= 10;
-        let value = (part * u128::from(digit - b'0')) >> 64;
-        total = total.checked_add(value as u64)?;
-    }
-    Some(total)
 }
 
 #[cfg(test)]

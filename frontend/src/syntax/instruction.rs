@@ -140,26 +140,26 @@ fn command(rest: &Slice<'_>) -> Result<(Vec<String>, bool), Diagnostic> {
 }
 
 /// Reads an instruction other than `FROM`.
-pub(super) fn parse(request: Request<'_>, line: &Slice<'_>) -> Result<Instruction, Diagnostic> {
+pub(super) fn parse(request: &Request<'_>, line: &Slice<'_>) -> Result<Instruction, Diagnostic> {
     let kind = match request.name.as_str() {
-        "ADD" => files::add(&request)?,
-        "ARG" => arg(&request)?,
-        "CMD" => Kind::Cmd(plain_command(&request)?),
-        "COPY" => files::copy(&request)?,
-        "ENTRYPOINT" => Kind::Entrypoint(plain_command(&request)?),
-        "ENV" => Kind::Env(key_values(&request)?),
-        "EXPOSE" => expose(&request)?,
-        "HEALTHCHECK" => Kind::Healthcheck(healthcheck(&request)?),
-        "LABEL" => Kind::Label(key_values(&request)?),
-        "MAINTAINER" => Kind::Maintainer(one_argument(&request)?),
-        "ONBUILD" => onbuild(&request)?,
-        "RUN" => run::parse(&request)?,
-        "SHELL" => shell(&request)?,
-        "STOPSIGNAL" => Kind::Stopsignal(one_argument(&request)?),
-        "USER" => Kind::User(one_argument(&request)?),
-        "VOLUME" => volume(&request)?,
-        "WORKDIR" => Kind::Workdir(one_argument(&request)?),
-        _ => return Err(unknown(&request)),
+        "ADD" => files::add(request)?,
+        "ARG" => arg(request)?,
+        "CMD" => Kind::Cmd(plain_command(request)?),
+        "COPY" => files::copy(request)?,
+        "ENTRYPOINT" => Kind::Entrypoint(plain_command(request)?),
+        "ENV" => Kind::Env(key_values(request)?),
+        "EXPOSE" => expose(request)?,
+        "HEALTHCHECK" => Kind::Healthcheck(healthcheck(request)?),
+        "LABEL" => Kind::Label(key_values(request)?),
+        "MAINTAINER" => Kind::Maintainer(one_argument(request)?),
+        "ONBUILD" => onbuild(request)?,
+        "RUN" => run::parse(request)?,
+        "SHELL" => shell(request)?,
+        "STOPSIGNAL" => Kind::Stopsignal(one_argument(request)?),
+        "USER" => Kind::User(one_argument(request)?),
+        "VOLUME" => volume(request)?,
+        "WORKDIR" => Kind::Workdir(one_argument(request)?),
+        _ => return Err(unknown(request)),
     };
     Ok(Instruction {
         kind,
@@ -313,7 +313,7 @@ fn onbuild(request: &Request<'_>) -> Result<Kind, Diagnostic> {
     }
     // The trigger must be one that a later build can read.
     trigger.heredocs.clone_from(&request.heredocs);
-    parse(trigger, rest)?;
+    parse(&trigger, rest)?;
     Ok(Kind::Onbuild(Onbuild { expression }))
 }
 
@@ -357,9 +357,9 @@ fn healthcheck(request: &Request<'_>) -> Result<Healthcheck, Diagnostic> {
             ));
         }
     }
-    let test = if for_shell { "CMD-SHELL" } else { "CMD" };
+    let form = if for_shell { "CMD-SHELL" } else { "CMD" };
     Ok(Healthcheck {
-        test: std::iter::once(test.to_owned()).chain(args).collect(),
+        test: std::iter::once(form.to_owned()).chain(args).collect(),
         interval: interval(&flags, "interval")?,
         timeout: interval(&flags, "timeout")?,
         start_period: interval(&flags, "start-period")?,

@@ -7,7 +7,7 @@ use super::ast::{Dockerfile, Instruction, Kind, Stage};
 use super::directive::Directives;
 use super::flags::{Flags, Takes};
 use super::heredoc::{self, Heredoc};
-use super::instruction::{self, KEYWORDS, Request};
+use super::instruction::{self, Request};
 use super::logical::Logical;
 use super::split::blank_separated;
 use crate::diagnostic::{Diagnostic, Findings};
@@ -105,7 +105,7 @@ pub(crate) fn parse_trigger(text: &str, span: Span) -> Result<Instruction, Diagn
             format!("{} isn't allowed as an ONBUILD trigger", request.name),
             span,
         )),
-        _ => instruction::parse(request, &line),
+        _ => instruction::parse(&request, &line),
     }
 }
 
@@ -268,7 +268,7 @@ impl<'a> Parser<'a> {
         let begin = self.at;
         while let Some((start, line)) = self.next_checked_line(findings) {
             if document.ends_with(line) {
-                document.content = self.text[begin..start].to_owned();
+                self.text[begin..start].clone_into(&mut document.content);
                 document.span = self
                     .elsewhere
                     .unwrap_or(Span::new(begin as u32, start as u32));
@@ -307,7 +307,7 @@ impl Builder {
             }
             return;
         }
-        match instruction::parse(request, &line) {
+        match instruction::parse(&request, &line) {
             Ok(mut instruction) => {
                 instruction.comments = statement.comments;
                 self.place(instruction);
@@ -396,9 +396,4 @@ fn check_stage_name(name: &str, span: Span) -> Result<(), Diagnostic> {
         Diagnostic::error(format!("invalid name for build stage: `{name}`"), span)
             .with_help("a name begins with a letter, and has letters, digits, `-`, `_` and `.`"),
     )
-}
-
-/// Whether a word is the keyword of an instruction.
-pub(crate) fn is_keyword(word: &str) -> bool {
-    KEYWORDS.contains(&word.to_ascii_uppercase().as_str())
 }

@@ -63,54 +63,48 @@ fn mount(flag: &Word) -> Result<MountFlag, Diagnostic> {
     })
 }
 
-/// The fields of one line of comma-separated values; a field in double quotes may hold commas, and `""` for a quote.
+/// The fields of one line of comma-separated values.
 fn comma_separated(flag: &Word) -> Result<Vec<String>, Diagnostic> {
-    let error = |message: &str| {
-        Diagnostic::error(
-            format!("invalid `--mount` value `{}`: {message}", flag.text),
-            flag.span,
-        )
-    };
     let mut fields = Vec::new();
-    let mut rest = flag.text.as_str();
-    loop {
-        let Some(quoted) = rest.strip_prefix('"') else {
-            let (field, tail) = rest
-                .split_once(',')
-                .map_or((rest, None), |(f, t)| (f, Some(t)));
-            if field.contains('"') {
-                return Err(error("a quote in a field that does not begin with one"));
-            }
-            fields.push(field.to_owned());
-            match tail {
-                Some(tail) => rest = tail,
-                None => return Ok(fields),
-            }
-            continue;
-        };
-        let mut field = String::new();
-        let mut tail = quoted;
-        loop {
-            let Some((part, behind)) = tail.split_once('"') else {
-                return Err(error("a quote is not closed"));
-            };
-            field.push_str(part);
-            match behind.strip_prefix('"') {
-                Some(behind) => {
-                    field.push('"');
-                    tail = behind;
-                }
-                None => {
-                    tail = behind;
-                    break;
-                }
-            }
-        }
+    let mut rest = Some(flag.text.as_str());
+    while let Some(text) = rest {
+        let (field, behind) = first_field(text).map_err(|problem| {
+            Diagnostic::error(
+                format!("invalid `--mount` value `{}`: {problem}", flag.text),
+                flag.span,
+            )
+        })?;
         fields.push(field);
-        match tail.strip_prefix(',') {
-            Some(behind) => rest = behind,
-            None if tail.is_empty() => return Ok(fields),
-            None => return Err(error("text behind a quoted field")),
+        rest = behind;
+    }
+    Ok(fields)
+}
+
+/// The first field and what is behind its comma. A field in double quotes may hold commas, and `""` for a quote.
+fn first_field(text: &str) -> Result<(String, Option<&str>), &'static str> {
+    let Some(mut rest) = text.strip_prefix('"') else {
+        let (field, behind) = match text.split_once(',') {
+            Some((field, behind)) => (field, Some(behind)),
+            None => (text, None),
+        };
+        if field.contains('"') {
+            return Err("a quote in a field that does not begin with one");
+        }
+        return Ok((field.to_owned(), behind));
+    };
+    let mut field = String::new();
+    loop {
+        let (part, behind) = rest.split_once('"').ok_or("a quote is not closed")?;
+        field.push_str(part);
+        if let Some(behind) = behind.strip_prefix('"') {
+            field.push('"');
+            rest = behind;
+        } else if let Some(behind) = behind.strip_prefix(',') {
+            return Ok((field, Some(behind)));
+        } else if behind.is_empty() {
+            return Ok((field, None));
+        } else {
+            return Err("text behind a quoted field");
         }
     }
 }

@@ -187,6 +187,9 @@ impl Mounter<'_> {
                 let devices = self.find(c"dev").during(Stage::MountTarget)?;
                 fill_devices(devices).during(Stage::MakeMount)
             }
+            Operation::Place { path, directory } => {
+                self.place(path, *directory).during(Stage::MountTarget)
+            }
             Operation::Attach { mount, target } => self.attach(mount.as_fd(), target),
             Operation::AttachPart {
                 source,
@@ -214,6 +217,20 @@ impl Mounter<'_> {
 
     fn find(&self, path: &CStr) -> Result<BorrowedFd<'static>, Errno> {
         find(self.root, path)
+    }
+
+    /// The file system is this sandbox's own and still empty but for devices, so names lead nowhere else.
+    fn place(&self, path: &CStr, directory: bool) -> Result<(), Errno> {
+        let made = if directory {
+            rustix::fs::mkdirat(self.root, path, Mode::from_raw_mode(0o755))
+        } else {
+            let mode = Mode::from_raw_mode(0o644);
+            rustix::fs::mknodat(self.root, path, FileType::RegularFile, mode, 0)
+        };
+        match made {
+            Err(Errno::EXIST) => Ok(()),
+            made => made,
+        }
     }
 
     /// A copy of the terminal's mount, and a file to mount it on.

@@ -61,6 +61,8 @@ pub(super) enum Operation {
     },
     /// Fills a fresh `/dev` with nodes, links and directories.
     FillDevices,
+    /// Makes a place to mount on in a fresh `/dev`, which no layer can have; what exists stays.
+    Place { path: CString, directory: bool },
     /// Mounts a detached mount.
     Attach { mount: OwnedFd, target: CString },
     /// Mounts a part of one of the sources.
@@ -92,6 +94,7 @@ impl Operation {
         let path: &CStr = match self {
             Self::Make { target, .. } => target,
             Self::FillDevices => c"dev",
+            Self::Place { path, .. } => path,
             Self::Attach { target, .. } | Self::AttachPart { target, .. } => target,
             Self::Console => c"dev/console",
             Self::Mask(path) | Self::ReadOnly(path) => path,

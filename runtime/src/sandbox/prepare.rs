@@ -1,11 +1,11 @@
 //! From a specification to a plan.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, openat};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, openat};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -154,6 +154,7 @@ impl Mounts<'_> {
 
     fn add(&mut self, mount: &Mount) -> Result<(), Error> {
         let target = target(&mount.target)?;
+        self.places(&target, mount)?;
         let own = if mount.read_only {
             READ_ONLY
         } else {
@@ -193,6 +194,33 @@ impl Mounts<'_> {
             Source::View { lowers, path } => self.view(lowers, path, own, target)?,
         };
         self.operations.push(operation);
+        Ok(())
+    }
+
+    /// Has places to mount on made below `/dev`, which is the sandbox's own.
+    fn places(&mut self, target: &CStr, mount: &Mount) -> Result<(), Error> {
+        let bytes = target.to_bytes();
+        if !bytes.starts_with(b"dev/") || bytes.split(|byte| *byte == b'/').any(|name| name == b"..") {
+            return Ok(());
+        }
+        let above = bytes.iter().enumerate().skip(b"dev/".len());
+        for (end, _) in above.filter(|(_, byte)| **byte == b'/') {
+            self.operations.push(Operation::Place {
+                path: c_string(&bytes[..end], "a path")?,
+                directory: true,
+            });
+        }
+        let directory = match &mount.source {
+            Source::File { .. } => false,
+            Source::Bind { path, .. } => path.is_dir(),
+            Source::Open(file) => rustix::fs::fstat(file)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
+            Source::Tmpfs { .. } | Source::View { .. } => true,
+        };
+        self.operations.push(Operation::Place {
+            path: target.to_owned(),
+            directory,
+        });
         Ok(())
     }
 

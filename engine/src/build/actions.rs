@@ -1,0 +1,64 @@
+//! The solver's memory of earlier results, kept in the store.
+
+use solver::{ActionCache, BoxFuture, ContentKey, DefinitionKey, Keys, OperationDigest};
+
+use crate::engine::Engine;
+use crate::error::StepError;
+use crate::rootfs::{Layer, Rootfs};
+
+/// Results of steps: by definition the whole stack of layers, by content the one layer that the step adds.
+#[derive(Debug)]
+pub(super) struct Actions {
+    pub(super) engine: Engine,
+}
+
+impl Actions {
+    fn load(&self, layers: &[layer::DiffId]) -> Option<Rootfs> {
+        let layers = layers.iter().map(|diff_id| {
+            let sealed = self.engine.sealed_layer(diff_id).ok().flatten()?;
+            Some(Layer::stored(sealed))
+        });
+        Some(Rootfs::new(layers.collect::<Option<_>>()?))
+    }
+}
+
+impl ActionCache<Rootfs, StepError> for Actions {
+    type Guard = cache::RangeLock;
+
+    fn by_definition(&self, key: &DefinitionKey) -> Option<Rootfs> {
+        let layers = self.engine.store().actions().by_definition(key.as_bytes());
+        self.load(&layers.ok()??)
+    }
+
+    fn knows_operation(&self, operation: &OperationDigest) -> bool {
+        self.engine.store().actions().knows_operation(operation.as_bytes())
+    }
+
+    fn by_content(&self, key: &ContentKey, inputs: &[Rootfs]) -> Option<Rootfs> {
+        let added = self.engine.store().actions().by_content(key.as_bytes());
+        let added = self.load(&added.ok()??)?;
+        let base = inputs.first().cloned().unwrap_or_default();
+        Some(base.with(added.layers().first()?.clone()))
+    }
+
+    fn record(&self, keys: Keys, output: Rootfs) -> BoxFuture<'_, Result<(), StepError>> {
+        Box::pin(async move {
+            let sealed = output.sealed().await?;
+            let layers: Vec<_> = sealed.iter().map(|sealed| sealed.diff_id).collect();
+            let actions = self.engine.store().actions();
+            actions.record_definition(keys.definition.as_bytes(), &layers)?;
+            if let (Some(content), Some(added)) = (keys.content, layers.last()) {
+                let operation = keys.operation.as_bytes();
+                actions.record_content(operation, content.as_bytes(), &[*added])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn exclusive<'a>(
+        &'a self,
+        key: &'a DefinitionKey,
+    ) -> BoxFuture<'a, Result<Self::Guard, StepError>> {
+        Box::pin(async move { Ok(self.engine.store().exclusive(key.as_bytes()).await?) })
+    }
+}

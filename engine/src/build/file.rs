@@ -1,0 +1,226 @@
+//! `COPY`, `ADD` and `WORKDIR`: plan the layer, then write its tar once.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use frontend::plan::{Copy, CopyItem, MakeDirectory, Source};
+use layer::{Metadata, Timestamp, View};
+use solver::KeyWriter;
+
+use super::Build;
+use crate::error::{FileError, StepError};
+use crate::files::node::{File, Kind, LinkNumbers, Node};
+use crate::files::planner::{Owner, Planner};
+use crate::files::select::{Selected, Tree, select};
+use crate::files::view::ViewTree;
+use crate::rootfs::{Layer, Rootfs};
+
+/// Mode of a file made from a here-document.
+const INLINE_MODE: u32 = 0o644;
+
+/// What a copy reads, found but not yet written.
+#[derive(Debug)]
+pub(super) struct Selection(Vec<Found>);
+
+#[derive(Debug)]
+enum Found {
+    /// Files of a tree.
+    Files(Vec<Selected>),
+    /// A here-document.
+    Inline { name: String, node: Node },
+}
+
+impl Selection {
+    /// Finds everything that `copy` names.
+    pub(super) fn find(build: &Build, copy: &Copy, tree: &dyn Tree) -> Result<Self, FileError> {
+        let mut found = Vec::with_capacity(copy.items.len());
+        for item in &copy.items {
+            found.push(match item {
+                CopyItem::Path(path) => match select(tree, path)? {
+                    Some(files) => Found::Files(files),
+                    None => return Err(missing(build, copy, path)),
+                },
+                CopyItem::Inline { name, content } => Found::Inline {
+                    name: name.clone(),
+                    node: inline(content, build.now()),
+                },
+            });
+        }
+        Ok(Self(found))
+    }
+
+    /// Bytes of all files.
+    pub(super) fn size(&self) -> u64 {
+        let files = self.0.iter().flat_map(|found| match found {
+            Found::Files(files) => files.as_slice(),
+            Found::Inline { .. } => &[],
+        });
+        files.map(|selected| selected.node.total_size()).sum()
+    }
+
+    /// Writes everything that the result of the copy depends on.
+    pub(super) fn encode(&self, key: &mut KeyWriter) {
+        let mut links = LinkNumbers::default();
+        key.list(&self.0, |key, found| {
+            let Found::Files(files) = found else { return };
+            key.list(files, |key, selected| {
+                key.bytes(base_name(&selected.path));
+                selected.node.encode(key, &mut links);
+            });
+        });
+    }
+}
+
+/// The last component of a path; empty for the root.
+fn base_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+fn missing(build: &Build, copy: &Copy, path: &str) -> FileError {
+    if copy.from == Source::Context {
+        if let Some(ignore_file) = build.context().ignore_file_hiding(path) {
+            return FileError::Ignored {
+                path: path.to_owned(),
+                ignore_file,
+            };
+        }
+        return FileError::NotFound {
+            path: path.to_owned(),
+            place: "the build context".to_owned(),
+        };
+    }
+    FileError::NotFound {
+        path: path.to_owned(),
+        place: "the image or stage it is copied from".to_owned(),
+    }
+}
+
+fn inline(content: &str, now: Timestamp) -> Node {
+    let bytes: Arc<[u8]> = content.as_bytes().into();
+    Node {
+        metadata: Metadata {
+            mode: INLINE_MODE,
+            mtime: now,
+            ..Metadata::default()
+        },
+        kind: Kind::File(File {
+            size: bytes.len() as u64,
+            digest: layer::ContentDigest::of(&bytes),
+            source: layer::FileSource::Bytes(bytes),
+            link: None,
+        }),
+    }
+}
+
+/// Plans the layer of a copy on top of `base`.
+pub(super) fn plan_copy<'a>(
+    build: &Build,
+    copy: &Copy,
+    selection: &Selection,
+    base: &'a View,
+) -> Result<Planner<'a>, StepError> {
+    let owner = match &copy.chown {
+        Some(spec) => Some(resolve_owner(spec, base)?),
+        None if copy.from == Source::Context => Some(Owner { uid: 0, gid: 0 }),
+        None => None,
+    };
+    let mut planner = Planner::new(base, owner, copy.chmod, build.now());
+    let dest = copy.dest.as_bytes();
+    for found in &selection.0 {
+        match found {
+            Found::Inline { name, node } => planner.copy(name.as_bytes(), node, dest)?,
+            Found::Files(files) => {
+                for selected in files {
+                    let archive = if copy.unpack {
+                        selected.archive(build.engine().store())?
+                    } else {
+                        None
+                    };
+                    match archive {
+                        Some(archive) => {
+                            // Without --chown an archive's own owners are kept.
+                            planner.set_owner(copy.chown.as_ref().and(owner));
+                            planner.unpack(&archive.tree, dest, &archive.implied)?;
+                            planner.set_owner(owner);
+                        }
+                        None => planner.copy(base_name(&selected.path), &selected.node, dest)?,
+                    }
+                }
+            }
+        }
+    }
+    Ok(planner)
+}
+
+/// Plans the layer of a working directory on top of `base`.
+pub(super) fn plan_directory<'a>(
+    build: &Build,
+    directory: &MakeDirectory,
+    base: &'a View,
+) -> Result<Planner<'a>, StepError> {
+    let owner = if directory.user.is_empty() {
+        Owner { uid: 0, gid: 0 }
+    } else {
+        resolve_owner(&directory.user, base)?
+    };
+    let mut planner = Planner::new(base, Some(owner), None, build.now());
+    planner.make_directory(directory.path.as_bytes())?;
+    Ok(planner)
+}
+
+/// The ids of `user[:group]` by the files of the root file system.
+fn resolve_owner(spec: &str, base: &View) -> Result<Owner, StepError> {
+    let (uid, gid) = crate::users::resolve_owner(spec, base)?;
+    Ok(Owner { uid, gid })
+}
+
+/// Writes a planned layer to the store and puts it on top of `base`.
+pub(super) fn write(
+    build: &Build,
+    planner: Planner<'_>,
+    base: &Rootfs,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Rootfs, StepError> {
+    let entries = planner.into_entries()?;
+    let sealed = build.engine().write_layer(entries, build.epoch(), cancelled)?;
+    Ok(base.with(Layer::stored(sealed)))
+}
+
+/// A layer that holds what is at `path` in the context, at that path.
+pub(super) fn context_layer(build: &Build, path: &str) -> Result<Layer, StepError> {
+    let path = path.trim_matches('/').as_bytes();
+    let node = build.context().node_at(path)?;
+    let node = node.ok_or_else(|| FileError::NotFound {
+        path: String::from_utf8_lossy(path).into_owned(),
+        place: "the build context".to_owned(),
+    })?;
+    let empty = View::new(Vec::new());
+    let mut planner = Planner::new(&empty, None, None, build.now());
+    let mut dest = b"/".to_vec();
+    dest.extend_from_slice(path);
+    planner.copy(base_name(path), &node, &dest)?;
+    let mut key = KeyWriter::new("rbuild context layer", 1);
+    key.identity(planner.content().as_bytes());
+    let key = key.finish();
+    let actions = build.engine().store().actions();
+    if let Some([known]) = actions.by_content(&key)?.as_deref()
+        && let Some(sealed) = build.engine().sealed_layer(known)?
+    {
+        return Ok(Layer::stored(sealed));
+    }
+    let entries = planner.into_entries()?;
+    let sealed = build.engine().write_layer(entries, build.epoch(), &|| false)?;
+    actions.record_content(&key, &key, &[sealed.diff_id])?;
+    Ok(Layer::stored(sealed))
+}
+
+/// The source of a copy that is not the context: its files with their digests.
+pub(super) async fn source_tree(inputs: &[Rootfs], number: usize) -> Result<ViewTree, StepError> {
+    match inputs.get(number) {
+        Some(rootfs) => Ok(ViewTree::new(rootfs.sealed_view().await?)),
+        None => Ok(ViewTree::new(View::new(Vec::new()))),
+    }
+}
+
+/// Paths that an archive names only as parents of others.
+pub(crate) type Implied = HashSet<Vec<u8>>;

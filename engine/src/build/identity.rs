@@ -1,0 +1,234 @@
+//! What each kind of step is, as bytes for its cache key.
+//!
+//! The encoding is [`solver::KeyWriter`]'s; every kind has a domain and a version of its own. Anything that changes
+//! what a step does is in here, and nothing that does not: names shown to people, spans, proxy variables, the values
+//! of secrets and the contents of cache mounts are left out.
+
+use frontend::plan::{
+    CacheMount, CopyItem, MakeDirectory, Mount, MountKind, Network, Run, SecretMount, Sharing, Source,
+};
+use solver::KeyWriter;
+
+/// The empty root file system.
+pub(super) fn scratch() -> KeyWriter {
+    KeyWriter::new("rbuild scratch", 1)
+}
+
+/// A base image is the config that it was resolved to.
+pub(super) fn image(id: &str) -> KeyWriter {
+    let mut key = KeyWriter::new("rbuild image", 1);
+    key.text(id);
+    key
+}
+
+/// A command: what it runs, with what around it. The caller adds the content of what it mounts from the context.
+pub(super) fn run(run: &Run, hosts: &[String], epoch: Option<i64>) -> KeyWriter {
+    let mut key = KeyWriter::new("rbuild run", 1);
+    key.list(&run.args, |key, arg| {
+        key.text(arg);
+    });
+    key.list(&run.scripts, |key, script| {
+        key.text(&script.name).text(&script.content);
+    });
+    key.list(&run.env, |key, (name, value)| {
+        key.text(name).text(value);
+    });
+    key.text(&run.cwd).text(&run.user);
+    key.list(&run.mounts, mount);
+    key.variant(match run.network {
+        Network::Default => 0,
+        Network::Host => 1,
+        Network::None => 2,
+    });
+    key.list(hosts, |key, host| {
+        key.text(host);
+    });
+    write_epoch(&mut key, epoch);
+    key
+}
+
+fn mount(key: &mut KeyWriter, mount: &Mount) {
+    key.text(&mount.target);
+    match &mount.kind {
+        MountKind::Bind {
+            from,
+            source: path,
+            writable,
+        } => {
+            key.variant(0);
+            source(key, from);
+            key.text(path).truth(*writable);
+        }
+        MountKind::Cache(CacheMount {
+            id,
+            sharing,
+            from,
+            mode,
+            uid,
+            gid,
+            readonly,
+        }) => {
+            key.variant(1).text(id).variant(match sharing {
+                Sharing::Shared => 0,
+                Sharing::Private => 1,
+                Sharing::Locked => 2,
+            });
+            key.option(from.as_ref(), |key, (from, path)| {
+                source(key, from);
+                key.text(path);
+            });
+            for value in [mode, uid, gid] {
+                key.option(*value, |key, value| {
+                    key.number(value.into());
+                });
+            }
+            key.truth(*readonly);
+        }
+        MountKind::Tmpfs { size } => {
+            key.variant(2).option(*size, |key, size| {
+                key.number(size);
+            });
+        }
+        MountKind::Secret(SecretMount {
+            id,
+            file,
+            env,
+            required,
+            mode,
+            uid,
+            gid,
+        }) => {
+            key.variant(3).text(id).truth(*file).truth(*required);
+            key.option(env.as_ref(), |key, env| {
+                key.text(env);
+            });
+            for value in [mode, uid, gid] {
+                key.number((*value).into());
+            }
+        }
+    }
+}
+
+fn source(key: &mut KeyWriter, source: &Source) {
+    match source {
+        Source::Context => key.variant(0),
+        Source::Input(number) => key.variant(1).number(*number as u64),
+        Source::Empty => key.variant(2),
+    };
+}
+
+/// A copy: what it names. The caller adds the content of what it copies from the context.
+pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter {
+    let mut key = KeyWriter::new("rbuild copy", 1);
+    source(&mut key, &copy.from);
+    key.list(&copy.items, |key, item| match item {
+        CopyItem::Path(path) => {
+            key.variant(0).text(path);
+        }
+        CopyItem::Inline { name, content } => {
+            key.variant(1).text(name).text(content);
+        }
+    });
+    key.text(&copy.dest);
+    key.option(copy.chown.as_ref(), |key, chown| {
+        key.text(chown);
+    });
+    key.option(copy.chmod, |key, chmod| {
+        key.number(chmod.into());
+    });
+    key.truth(copy.unpack);
+    write_epoch(&mut key, epoch);
+    key
+}
+
+/// A working directory.
+pub(super) fn make_directory(directory: &MakeDirectory, epoch: Option<i64>) -> KeyWriter {
+    let mut key = KeyWriter::new("rbuild directory", 1);
+    key.text(&directory.path).text(&directory.user);
+    write_epoch(&mut key, epoch);
+    key
+}
+
+/// Times in a layer are clamped to the epoch, so it is part of what the layer is.
+fn write_epoch(key: &mut KeyWriter, epoch: Option<i64>) {
+    key.option(epoch, |key, epoch| {
+        key.number(epoch.cast_unsigned());
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Run {
+        Run {
+            args: vec!["/bin/sh".into(), "-c".into(), "make".into()],
+            scripts: Vec::new(),
+            env: vec![("PATH".into(), "/bin".into())],
+            proxy_env: Vec::new(),
+            cwd: "/".into(),
+            user: String::new(),
+            mounts: Vec::new(),
+            network: Network::Default,
+        }
+    }
+
+    fn hex(key: &KeyWriter) -> String {
+        solver::OperationDigest::of(key).to_string()
+    }
+
+    #[test]
+    fn golden_digests() {
+        let copied = frontend::plan::Copy {
+            from: Source::Context,
+            items: vec![CopyItem::Path("src".into())],
+            dest: "/app/".into(),
+            chown: Some("1:1".into()),
+            chmod: Some(0o755),
+            unpack: false,
+        };
+        let directory = MakeDirectory {
+            path: "/app".into(),
+            user: String::new(),
+        };
+        let keys = [
+            hex(&image("sha256:00")),
+            hex(&run(&sample(), &[], None)),
+            hex(&copy(&copied, None)),
+            hex(&make_directory(&directory, Some(0))),
+        ];
+        assert_eq!(keys, ["GOLD", "GOLD", "GOLD", "GOLD"]);
+    }
+
+    #[test]
+    fn proxies_are_no_part_of_a_command() {
+        let mut other = sample();
+        other.proxy_env = vec![("http_proxy".into(), "http://proxy:3128".into())];
+        assert_eq!(hex(&run(&sample(), &[], None)), hex(&run(&other, &[], None)));
+    }
+
+    #[test]
+    fn everything_else_is() {
+        let base = hex(&run(&sample(), &[], None));
+        let changes: [fn(&mut Run); 6] = [
+            |run| run.args[2].push('x'),
+            |run| run.env.push(("A".into(), String::new())),
+            |run| run.cwd = "/src".into(),
+            |run| run.user = "1000".into(),
+            |run| run.network = Network::None,
+            |run| {
+                run.scripts.push(frontend::plan::Script {
+                    name: "EOF".into(),
+                    content: String::new(),
+                });
+            },
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut changed = sample();
+            change(&mut changed);
+            assert_ne!(hex(&run(&changed, &[], None)), base, "change {number}");
+        }
+        assert_ne!(hex(&run(&sample(), &["a:127.0.0.1".into()], None)), base);
+        assert_ne!(hex(&run(&sample(), &[], Some(0))), base);
+    }
+}

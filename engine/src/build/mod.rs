@@ -1,0 +1,189 @@
+//! A build: from a Dockerfile and a context to an image.
+//!
+//! [`Engine::build`] reads and lowers the Dockerfile ([`prepare`]), resolves the base images it names ([`resolve`]),
+//! has the solver run the graph ([`operation`], on [`run`] and [`file`]), and describes the result ([`assemble`]).
+
+mod actions;
+mod assemble;
+mod file;
+mod identity;
+mod operation;
+mod prepare;
+mod request;
+mod resolve;
+mod run;
+mod secrets;
+mod state;
+
+pub(crate) use self::assemble::FinishedImage;
+pub(crate) use self::file::Implied;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use frontend::diagnostic::Diagnostic;
+use frontend::plan::{Plan, Step, StepKind};
+use solver::{Graph, NodeId};
+
+use self::actions::Actions;
+use self::operation::StepOperation;
+pub use self::request::{BuildRequest, Built, DockerfileSource};
+pub use self::secrets::{SecretSource, SecretValue, Secrets};
+use self::resolve::Lowered;
+use self::state::Build;
+use crate::engine::Engine;
+use crate::error::{BuildError, Diagnostics, ImageError, StepError};
+use crate::event::{CacheHit, CacheMiss, Listener};
+use crate::progress::{Progress, Row};
+use crate::rootfs::Sealed;
+
+/// How often a build starts again because a file of the context changed while it was read.
+const RETRIES: usize = 3;
+
+impl Engine {
+    /// Builds an image. Dropping the future stops everything that runs for it.
+    pub async fn build(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Built, BuildError> {
+        let request = Arc::new(request);
+        let mut tries = 0;
+        loop {
+            let progress = Progress::new(Arc::clone(&listener));
+            let result = self.build_once(&request, &progress).await;
+            tries += 1;
+            match result {
+                Err(BuildError::Step { source, .. }) if tries < RETRIES && source.is_race() => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn build_once(
+        &self,
+        request: &Arc<BuildRequest>,
+        progress: &Progress,
+    ) -> Result<Built, BuildError> {
+        let dockerfile = prepare::read(request, progress)?;
+        let epoch = prepare::epoch(request)?;
+        let Lowered { plan, images } = resolve::lower(self, request, &dockerfile, progress).await?;
+        warn(&plan, &dockerfile, progress);
+        let context = prepare::context(self, request, &dockerfile, progress)?;
+        let build = Build::new(self.clone(), Arc::clone(request), context, images, epoch);
+        let build = Arc::new(build);
+        let solved = solve(&build, &plan, progress, &dockerfile).await;
+        // What was learnt serves the next build whether this one worked or not.
+        let kept = build.context().remember().and(build.settle().await);
+        let layers = solved?;
+        kept?;
+        let image = assemble::image(&plan, layers, epoch);
+        self.write_outputs(request, &image, progress).await
+    }
+}
+
+fn warn(plan: &Plan, dockerfile: &prepare::Dockerfile, progress: &Progress) {
+    for warning in &plan.warnings {
+        let detail = Diagnostics {
+            items: vec![warning.clone()],
+            source: Arc::clone(&dockerfile.text),
+        };
+        let rule = warning.rule.unwrap_or_default().to_owned();
+        progress.warn(rule, warning.message.clone(), detail.render(false));
+    }
+}
+
+/// Runs the plan's graph and gives the layers of its target, lowest first.
+async fn solve(
+    build: &Arc<Build>,
+    plan: &Plan,
+    progress: &Progress,
+    dockerfile: &prepare::Dockerfile,
+) -> Result<Vec<Sealed>, BuildError> {
+    let Some(target) = plan.target else {
+        return Ok(Vec::new());
+    };
+    let rows = rows(&plan.graph, progress);
+    let graph = plan.graph.map(|node, step: &Step| {
+        StepOperation::new(Arc::clone(build), step.clone(), rows[&node].clone())
+    });
+    let actions = Actions {
+        engine: build.engine().clone(),
+    };
+    let options = solver::Options {
+        jobs: build.jobs(),
+        ..solver::Options::default()
+    };
+    let tell = |event: solver::Event<StepError>| tell(&rows, event);
+    let solved = solver::solve(&graph, &[target], &actions, options, &tell).await;
+    let solved = solved.map_err(|error| failure(&error, plan, dockerfile))?;
+    let rootfs = solved.output(target).cloned().unwrap_or_default();
+    Ok(rootfs.sealed().await.map_err(ImageError::Sealing)?)
+}
+
+/// A row of progress for every step, in the order of the Dockerfile.
+fn rows(graph: &Graph<Step>, progress: &Progress) -> BTreeMap<NodeId, Row> {
+    let silent = Progress::silent();
+    let mut rows: BTreeMap<NodeId, Row> = BTreeMap::new();
+    for node in graph.ids() {
+        let step = graph.get(node);
+        let inputs = graph.inputs(node);
+        let shown = inputs.iter().filter(|input| !is_silent(graph, **input));
+        let inputs = shown.map(|input| rows[input].id()).collect();
+        let identity = format!("{}\0{}\0{node:?}", step.stage, step.name);
+        let progress = if is_silent(graph, node) {
+            &silent
+        } else {
+            progress
+        };
+        rows.insert(node, progress.row(&*step.name, identity.as_bytes(), inputs));
+    }
+    rows
+}
+
+/// The empty root is nothing to show.
+fn is_silent(graph: &Graph<Step>, node: NodeId) -> bool {
+    matches!(graph.get(node).kind, StepKind::Scratch)
+}
+
+fn tell(rows: &BTreeMap<NodeId, Row>, event: solver::Event<StepError>) {
+    use solver::{Event, Hit, MissReason};
+    match event {
+        Event::Cached(node, hit) => rows[&node].cached(match hit {
+            Hit::Definition => CacheHit::Definition,
+            Hit::Content => CacheHit::Content,
+            Hit::Ancestor => CacheHit::NotNeeded,
+        }),
+        Event::Missed(node, why) => rows[&node].missed(match why {
+            MissReason::NoRecord => CacheMiss::New,
+            MissReason::InputsChanged => CacheMiss::InputsChanged,
+            MissReason::Refresh => CacheMiss::Disabled,
+        }),
+        Event::Started(node) => rows[&node].started(),
+        Event::Finished(node) => rows[&node].completed(),
+        Event::Failed(node, error) => rows[&node].failed(crate::error::chain(&*error)),
+        Event::Cancelled(node) => rows[&node].cancelled(),
+    }
+}
+
+/// The solver's error as the user should see it: at the instruction that failed.
+fn failure(
+    error: &solver::SolveError<StepError>,
+    plan: &Plan,
+    dockerfile: &prepare::Dockerfile,
+) -> BuildError {
+    let (node, source) = match error {
+        solver::SolveError::Step { node, source } => (*node, source),
+        solver::SolveError::Cancelled => return BuildError::Cancelled,
+    };
+    let step = plan.graph.get(node);
+    let at = step.span.map(|span| Diagnostics {
+        items: vec![Diagnostic::error(crate::error::chain(&**source), span)],
+        source: Arc::clone(&dockerfile.text),
+    });
+    BuildError::Step {
+        step: step.name.clone(),
+        at,
+        source: Arc::clone(source),
+    }
+}

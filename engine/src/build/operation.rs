@@ -1,0 +1,248 @@
+//! Gives each step of a plan its meaning for the solver.
+
+use std::sync::Arc;
+
+use frontend::plan::{CacheMount, Copy, MountKind, Run, Source, Step, StepKind};
+use solver::{
+    BoxFuture, CachePolicy, ContentDigest, KeyWriter, Operation, OperationDigest, RunContext,
+};
+use tokio::sync::OnceCell;
+
+use super::file::{self, Selection};
+use super::{Build, identity, run};
+use crate::error::StepError;
+use crate::progress::Row;
+use crate::rootfs::Rootfs;
+
+/// A step of a plan within its build.
+pub(super) struct StepOperation {
+    pub(super) build: Arc<Build>,
+    pub(super) step: Step,
+    pub(super) row: Row,
+    /// What a copy reads; found once, used for keys and for the layer.
+    selection: OnceCell<Arc<Selection>>,
+}
+
+impl StepOperation {
+    pub(super) fn new(build: Arc<Build>, step: Step, row: Row) -> Self {
+        Self {
+            build,
+            step,
+            row,
+            selection: OnceCell::new(),
+        }
+    }
+
+    /// Finds what a copy reads. `inputs` are needed only by one that does not read the context.
+    async fn selection(
+        &self,
+        copy: &Copy,
+        inputs: &[Rootfs],
+    ) -> Result<Arc<Selection>, StepError> {
+        let find = || async {
+            let build = Arc::clone(&self.build);
+            let wanted = copy.clone();
+            let source = match copy.from {
+                Source::Context => None,
+                Source::Input(number) => Some(file::source_tree(inputs, number).await?),
+                Source::Empty => Some(file::source_tree(&[], 0).await?),
+            };
+            let found = blocking(move || match source {
+                None => Selection::find(&build, &wanted, build.context()),
+                Some(tree) => Selection::find(&build, &wanted, &tree),
+            });
+            Ok::<_, StepError>(Arc::new(found.await??))
+        };
+        self.selection.get_or_try_init(find).await.cloned()
+    }
+
+    async fn identify(&self) -> Result<OperationDigest, StepError> {
+        let epoch = self.build.epoch();
+        let key = match &self.step.kind {
+            StepKind::Scratch => identity::scratch(),
+            StepKind::Image(source) => identity::image(&source.id),
+            StepKind::MakeDirectory(directory) => identity::make_directory(directory, epoch),
+            StepKind::Copy(copy) => {
+                let mut key = identity::copy(copy, epoch);
+                if copy.from == Source::Context {
+                    self.selection(copy, &[]).await?.encode(&mut key);
+                }
+                key
+            }
+            StepKind::Run(run) => {
+                let mut key = identity::run(run, self.build.hosts(), epoch);
+                for path in context_binds(run) {
+                    let digest = self.build.context_digest(path).await?;
+                    key.identity(digest.as_bytes());
+                }
+                key
+            }
+        };
+        Ok(OperationDigest::of(&key))
+    }
+
+    async fn content_of(&self, inputs: &[Rootfs]) -> Result<Option<ContentDigest>, StepError> {
+        let base = inputs.first().cloned().unwrap_or_default();
+        let digest = match &self.step.kind {
+            StepKind::Scratch | StepKind::Image(_) => return Ok(None),
+            StepKind::Run(command) => run_content(command, inputs).await?,
+            StepKind::MakeDirectory(directory) => {
+                let (build, directory) = (Arc::clone(&self.build), directory.clone());
+                blocking(move || {
+                    let view = base.view()?;
+                    let plan = file::plan_directory(&build, &directory, &view)?;
+                    Ok::<_, StepError>(*plan.content().as_bytes())
+                })
+                .await??
+            }
+            StepKind::Copy(copy) => {
+                let selection = self.selection(copy, inputs).await?;
+                let (build, copy) = (Arc::clone(&self.build), copy.clone());
+                blocking(move || {
+                    let view = base.view()?;
+                    let plan = file::plan_copy(&build, &copy, &selection, &view)?;
+                    Ok::<_, StepError>(*plan.content().as_bytes())
+                })
+                .await??
+            }
+        };
+        Ok(Some(ContentDigest::from_bytes(digest)))
+    }
+
+    async fn execute(
+        &self,
+        inputs: Vec<Rootfs>,
+        context: RunContext,
+    ) -> Result<Rootfs, StepError> {
+        let base = inputs.first().cloned().unwrap_or_default();
+        let build = Arc::clone(&self.build);
+        let cancelled = context.cancelled.clone();
+        let is_cancelled = move || cancelled.is_cancelled();
+        match &self.step.kind {
+            StepKind::Scratch => Ok(Rootfs::default()),
+            StepKind::Image(source) => build.base_image(source, &self.row).await,
+            StepKind::Run(command) => run::run(&build, command, inputs, &self.row, context).await,
+            StepKind::MakeDirectory(directory) => {
+                let directory = directory.clone();
+                blocking(move || {
+                    let view = base.view()?;
+                    let plan = file::plan_directory(&build, &directory, &view)?;
+                    file::write(&build, plan, &base, &is_cancelled)
+                })
+                .await?
+            }
+            StepKind::Copy(copy) => {
+                let selection = self.selection(copy, &inputs).await?;
+                let (copy, row) = (copy.clone(), self.row.clone());
+                blocking(move || {
+                    let view = base.view()?;
+                    let plan = file::plan_copy(&build, &copy, &selection, &view)?;
+                    let result = file::write(&build, plan, &base, &is_cancelled)?;
+                    let size = selection.size();
+                    row.transfer("copying files", size, Some(size), true);
+                    Ok(result)
+                })
+                .await?
+            }
+        }
+    }
+}
+
+/// What a command can read: all layers that it runs on, and of other inputs what it mounts.
+async fn run_content(command: &Run, inputs: &[Rootfs]) -> Result<[u8; 32], StepError> {
+    let mut key = KeyWriter::new("rbuild run content", 1);
+    let base = match inputs.first() {
+        Some(base) => base.sealed().await?,
+        None => Vec::new(),
+    };
+    key.list(&base, |key, sealed| {
+        key.identity(sealed.index.content_digest().as_bytes());
+    });
+    for mount in &command.mounts {
+        let (MountKind::Bind {
+            from: Source::Input(number),
+            source,
+            ..
+        }
+        | MountKind::Cache(CacheMount {
+            from: Some((Source::Input(number), source)),
+            ..
+        })) = &mount.kind
+        else {
+            continue;
+        };
+        let rootfs = inputs.get(*number).cloned().unwrap_or_default();
+        let (view, path) = (rootfs.sealed_view().await?, source.clone());
+        let digest = blocking(move || match view.resolve(path.as_bytes(), true)? {
+            Some((_, found)) => found.content_digest().map(Some),
+            None => Ok(None),
+        });
+        key.option(digest.await??, |key, digest| {
+            key.identity(digest.as_bytes());
+        });
+    }
+    Ok(key.finish())
+}
+
+/// The paths of the context that a command mounts.
+fn context_binds(run: &Run) -> impl Iterator<Item = &str> {
+    run.mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Bind {
+            from: Source::Context,
+            source,
+            ..
+        }
+        | MountKind::Cache(CacheMount {
+            from: Some((Source::Context, source)),
+            ..
+        }) => Some(source.as_str()),
+        _ => None,
+    })
+}
+
+/// Runs work that blocks on a thread of its own.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StepError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(StepError::Cancelled),
+    }
+}
+
+impl Operation for StepOperation {
+    type Output = Rootfs;
+    type Error = StepError;
+
+    fn identity(&self) -> BoxFuture<'_, Result<OperationDigest, StepError>> {
+        Box::pin(self.identify())
+    }
+
+    fn content<'a>(
+        &'a self,
+        inputs: &'a [Rootfs],
+    ) -> BoxFuture<'a, Result<Option<ContentDigest>, StepError>> {
+        Box::pin(self.content_of(inputs))
+    }
+
+    fn run(
+        &self,
+        inputs: Vec<Rootfs>,
+        context: RunContext,
+    ) -> BoxFuture<'_, Result<Rootfs, StepError>> {
+        Box::pin(self.execute(inputs, context))
+    }
+
+    fn policy(&self) -> CachePolicy {
+        match self.step.kind {
+            StepKind::Scratch | StepKind::Image(_) => CachePolicy::Use,
+            _ if self.build.no_cache() => CachePolicy::Refresh,
+            _ => CachePolicy::Use,
+        }
+    }
+
+    fn takes_slot(&self) -> bool {
+        !matches!(self.step.kind, StepKind::Scratch | StepKind::Image(_))
+    }
+}

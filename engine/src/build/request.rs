@@ -1,0 +1,65 @@
+//! What a caller asks of a build, and what it gets.
+
+use std::path::PathBuf;
+
+use frontend::plan::Network;
+
+use super::Secrets;
+use crate::output::Output;
+
+/// Where the Dockerfile comes from.
+#[derive(Debug, Clone)]
+pub enum DockerfileSource {
+    /// A file; relative to the working directory, as `-f` is.
+    File(PathBuf),
+    /// `Dockerfile`, else `dockerfile`, in the context.
+    InContext,
+    /// Text that the caller has, such as that of `-f -`.
+    Text(Vec<u8>),
+}
+
+/// What is to be built.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// The directory whose files the Dockerfile can copy.
+    pub context: PathBuf,
+    /// The Dockerfile.
+    pub dockerfile: DockerfileSource,
+    /// Names for the image.
+    pub tags: Vec<image::Reference>,
+    /// `--build-arg`, in order: without a value it has been looked up in the caller's environment and not been found.
+    pub build_args: Vec<(String, Option<String>)>,
+    /// The stage to build; `None` for the last.
+    pub target: Option<String>,
+    /// Run every step again.
+    pub no_cache: bool,
+    /// Ask the registry for base images that the store has.
+    pub pull: bool,
+    /// Labels for the image, in order.
+    pub labels: Vec<(String, String)>,
+    /// The network of steps that do not choose one.
+    pub network: Network,
+    /// Lines for `/etc/hosts` of steps: name and address.
+    pub hosts: Vec<(String, std::net::IpAddr)>,
+    /// Secrets that steps may mount.
+    pub secrets: Secrets,
+    /// Where the result goes. Empty: into the store, under `tags`.
+    pub outputs: Vec<Output>,
+    /// How many steps run at the same time; `None` for the engine's own limit.
+    pub jobs: Option<usize>,
+}
+
+/// A finished build.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The image's id: the digest of its config.
+    pub config: layer::Digest,
+    /// The digest of its manifest, as it is in the store or as it was written or pushed last.
+    pub manifest: layer::Digest,
+    /// Size of that manifest in bytes.
+    pub manifest_size: u64,
+    /// The manifest's media type.
+    pub media_type: String,
+    /// The names it was given.
+    pub tags: Vec<image::Reference>,
+}

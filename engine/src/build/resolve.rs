@@ -1,0 +1,167 @@
+//! Lowers the Dockerfile, looking up the base images that it names on the way.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use frontend::diagnostic::Diagnostic;
+use frontend::plan::{self, BaseImage, Plan};
+use frontend::{ImageRequest, Lowering, Need};
+use futures_util::future::try_join_all;
+use image::Reference;
+use image::config::{ContainerConfig, ImageConfig};
+
+use super::prepare::Dockerfile;
+use super::request::BuildRequest;
+use crate::engine::Engine;
+use crate::error::{BuildError, Diagnostics};
+use crate::images::ResolvedImage;
+use crate::progress::Progress;
+
+/// A plan and the images that it starts from, by id.
+pub(super) struct Lowered {
+    pub(super) plan: Plan,
+    pub(super) images: HashMap<String, ResolvedImage>,
+}
+
+/// Lowers until nothing is missing.
+pub(super) async fn lower(
+    engine: &Engine,
+    request: &BuildRequest,
+    dockerfile: &Dockerfile,
+    progress: &Progress,
+) -> Result<Lowered, BuildError> {
+    let options = options(request);
+    let mut known: BTreeMap<ImageRequest, BaseImage> = BTreeMap::new();
+    let mut images = HashMap::new();
+    loop {
+        let lowering = frontend::lower(&dockerfile.parsed, &options, &known);
+        let needs = match lowering.map_err(|items| failure(dockerfile, items))? {
+            Lowering::Done(plan) => {
+                return Ok(Lowered {
+                    plan: *plan,
+                    images,
+                });
+            }
+            Lowering::Needs(needs) => needs,
+        };
+        let found = needs
+            .iter()
+            .map(|need| look_up(engine, request, dockerfile, need, progress));
+        for (need, image) in needs.iter().zip(try_join_all(found).await?) {
+            known.insert(need.image.clone(), to_base(&image));
+            images.insert(image.id.to_string(), image);
+        }
+    }
+}
+
+fn failure(dockerfile: &Dockerfile, items: Vec<Diagnostic>) -> BuildError {
+    BuildError::Dockerfile(Diagnostics {
+        items,
+        source: Arc::clone(&dockerfile.text),
+    })
+}
+
+fn options(request: &BuildRequest) -> frontend::Options {
+    let host = image::Platform::host();
+    let platform = plan::Platform {
+        os: host.os,
+        architecture: host.architecture,
+        variant: host.variant,
+    };
+    frontend::Options {
+        target: request.target.clone(),
+        build_args: request.build_args.clone(),
+        labels: request.labels.clone(),
+        network: request.network,
+        platform: platform.clone(),
+        build_platform: platform,
+    }
+}
+
+async fn look_up(
+    engine: &Engine,
+    request: &BuildRequest,
+    dockerfile: &Dockerfile,
+    need: &Need,
+    progress: &Progress,
+) -> Result<ResolvedImage, BuildError> {
+    let name = &need.image.reference;
+    let row = progress.start(format!("[internal] load metadata for {name}"));
+    let found = async {
+        let reference: Reference = name.parse()?;
+        engine.resolve_image(&reference, request.pull, Some(&row)).await
+    };
+    row.finish(found.await).map_err(|error| {
+        let mut diagnostic = Diagnostic::error(crate::error::chain(&error), need.span);
+        diagnostic.help.clone_from(&need.hint);
+        BuildError::Resolve {
+            reference: name.clone(),
+            at: Some(Diagnostics {
+                items: vec![diagnostic],
+                source: Arc::clone(&dockerfile.text),
+            }),
+            source: Box::new(error),
+        }
+    })
+}
+
+fn to_base(image: &ResolvedImage) -> BaseImage {
+    let ImageConfig {
+        architecture,
+        author,
+        os,
+        variant,
+        config,
+        history,
+        ..
+    } = image.config.clone();
+    BaseImage {
+        id: image.id.to_string(),
+        author,
+        platform: plan::Platform {
+            os,
+            architecture,
+            variant,
+        },
+        config: to_container(config),
+        history: history.into_iter().map(to_history).collect(),
+        has_layers: !image.layers.is_empty(),
+    }
+}
+
+fn to_history(entry: image::config::History) -> plan::History {
+    plan::History {
+        created: entry.created,
+        created_by: entry.created_by,
+        author: entry.author,
+        comment: entry.comment,
+        empty_layer: entry.empty_layer,
+        step: None,
+    }
+}
+
+fn to_container(config: ContainerConfig) -> plan::ContainerConfig {
+    let some = |words: Vec<String>| (!words.is_empty()).then_some(words);
+    plan::ContainerConfig {
+        user: config.user,
+        exposed_ports: config.exposed_ports.into_iter().collect(),
+        env: config.env,
+        entrypoint: some(config.entrypoint),
+        cmd: some(config.cmd),
+        args_escaped: config.args_escaped,
+        volumes: config.volumes.into_iter().collect(),
+        working_dir: config.working_dir,
+        labels: config.labels,
+        stop_signal: config.stop_signal,
+        shell: some(config.shell),
+        healthcheck: config.healthcheck.map(|check| plan::Healthcheck {
+            test: check.test,
+            interval: check.interval.cast_unsigned(),
+            timeout: check.timeout.cast_unsigned(),
+            start_period: check.start_period.cast_unsigned(),
+            start_interval: check.start_interval.cast_unsigned(),
+            retries: check.retries.cast_unsigned(),
+        }),
+        on_build: config.on_build,
+    }
+}

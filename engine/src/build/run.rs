@@ -1,0 +1,310 @@
+//! `RUN`: a command in a sandbox over the layers so far, whose changes become the next layer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cache::{MountLease, Upper};
+use frontend::plan::{self, MountKind, Run, SecretMount};
+use runtime::{Child, ExitStatus, Mount, Network, Process, Root, Source, Spec, Stdio};
+use solver::RunContext;
+
+use super::Build;
+use super::operation::blocking;
+use super::secrets::{Masker, SecretValue};
+use super::state::MountedFiles;
+use crate::error::StepError;
+use crate::event::Stream;
+use crate::progress::Row;
+use crate::rootfs::{Layer, Rootfs};
+use crate::sandbox::{Stubs, name_files};
+
+/// The host name that steps see, as BuildKit's.
+const HOST_NAME: &str = "buildkitsandbox";
+/// Where scripts from here-documents are.
+const SCRIPTS: &str = "/dev/pipes";
+/// Mode of such a script.
+const SCRIPT_MODE: u32 = 0o755;
+/// How much output is read at once, in bytes.
+const PIECE: usize = 32 << 10;
+
+/// Everything that a step needs from outside, held until the step is over.
+struct Surroundings {
+    mounts: Vec<Mount>,
+    env: Vec<(String, String)>,
+    secrets: Vec<SecretValue>,
+    leases: Vec<MountLease>,
+}
+
+/// Runs a command and gives the root file system with its changes on top.
+pub(super) async fn run(
+    build: &Arc<Build>,
+    command: &Run,
+    inputs: Vec<Rootfs>,
+    row: &Row,
+    context: RunContext,
+) -> Result<Rootfs, StepError> {
+    let base = inputs.first().cloned().unwrap_or_default();
+    let surroundings = surroundings(build, command, &inputs).await?;
+    let upper = build.engine().store().layers().new_upper()?;
+    let Surroundings {
+        mounts,
+        env,
+        secrets,
+        leases,
+    } = surroundings;
+    let child = {
+        let (build, command) = (Arc::clone(build), command.clone());
+        let (base, upper) = (base.clone(), upper.clone());
+        blocking(move || spawn(&build, &command, &base, mounts, env, &upper)).await?
+    };
+    let result = match child {
+        Ok(child) => follow(child, &secrets, row, &context).await,
+        Err(error) => Err(error),
+    };
+    drop(leases);
+    let ended = result.and_then(|status| check(command, status));
+    if let Err(error) = ended {
+        // What a failed step changed is of no use.
+        build.engine().store().discard(&upper.directory)?;
+        return Err(error);
+    }
+    Ok(base.with(build.sealing(upper)))
+}
+
+fn check(command: &Run, status: ExitStatus) -> Result<(), StepError> {
+    if status.success() {
+        return Ok(());
+    }
+    Err(StepError::Process {
+        command: command.args.join(" "),
+        status,
+    })
+}
+
+/// Gets what the command's mounts and variables need.
+async fn surroundings(
+    build: &Arc<Build>,
+    command: &Run,
+    inputs: &[Rootfs],
+) -> Result<Surroundings, StepError> {
+    let mut all = Surroundings {
+        mounts: name_files(HOST_NAME, build.hosts())?,
+        env: Vec::new(),
+        secrets: Vec::new(),
+        leases: Vec::new(),
+    };
+    for script in &command.scripts {
+        let content = script.content.clone().into_bytes();
+        let target = format!("{SCRIPTS}/{}", script.name);
+        all.mounts.push(file(target, content, (SCRIPT_MODE, 0, 0)));
+    }
+    for mount in &command.mounts {
+        add(&mut all, build, mount, inputs).await?;
+    }
+    Ok(all)
+}
+
+async fn add(
+    all: &mut Surroundings,
+    build: &Arc<Build>,
+    mount: &plan::Mount,
+    inputs: &[Rootfs],
+) -> Result<(), StepError> {
+    let (source, read_only) = match &mount.kind {
+        MountKind::Bind {
+            from,
+            source,
+            writable,
+        } => {
+            let files = build.mounted_files(from, source, inputs).await?;
+            (view(build, &files)?, !writable)
+        }
+        MountKind::Tmpfs { size } => (
+            Source::Tmpfs {
+                size: *size,
+                mode: 0o1777,
+            },
+            false,
+        ),
+        MountKind::Cache(cache) => {
+            let lease = build.cache_mount(cache, inputs).await?;
+            let path = lease.path();
+            all.leases.push(lease);
+            (
+                Source::Bind {
+                    path,
+                    recursive: false,
+                },
+                cache.readonly,
+            )
+        }
+        MountKind::Secret(secret) => return add_secret(all, build, secret, &mount.target),
+    };
+    all.mounts.push(Mount {
+        target: PathBuf::from(&mount.target),
+        source,
+        read_only,
+    });
+    Ok(())
+}
+
+fn view(build: &Build, files: &MountedFiles) -> Result<Source, StepError> {
+    Ok(Source::View {
+        lowers: build.engine().lowers(&files.rootfs)?,
+        path: PathBuf::from(&files.path),
+    })
+}
+
+fn add_secret(
+    all: &mut Surroundings,
+    build: &Build,
+    secret: &SecretMount,
+    target: &str,
+) -> Result<(), StepError> {
+    let Some(value) = build.request().secrets.read(&secret.id)? else {
+        if secret.required {
+            return Err(StepError::MissingSecret {
+                id: secret.id.clone(),
+            });
+        }
+        return Ok(());
+    };
+    if let Some(name) = &secret.env {
+        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        all.env.push((name.clone(), text));
+    }
+    if secret.file {
+        let owner = (secret.mode, secret.uid, secret.gid);
+        let content = value.as_bytes().to_vec();
+        all.mounts.push(file(target.to_owned(), content, owner));
+    }
+    all.secrets.push(value);
+    Ok(())
+}
+
+fn file(target: String, content: Vec<u8>, (mode, uid, gid): (u32, u32, u32)) -> Mount {
+    Mount {
+        target: target.into(),
+        source: Source::File {
+            content,
+            mode,
+            uid,
+            gid,
+        },
+        read_only: true,
+    }
+}
+
+/// Starts the command.
+fn spawn(
+    build: &Build,
+    command: &Run,
+    base: &Rootfs,
+    mounts: Vec<Mount>,
+    secret_env: Vec<(String, String)>,
+    upper: &Upper,
+) -> Result<Child, StepError> {
+    let view = base.view()?;
+    let user = crate::users::resolve_user(&command.user, &view)?;
+    let stubs = Stubs::find(&view, &mounts)?;
+    let stubs = stubs.make(&view, upper.directory.join("stubs"))?;
+    let mut env = command.env.clone();
+    env.extend(command.proxy_env.iter().cloned());
+    env.extend(secret_env);
+    if !env.iter().any(|(name, _)| name == "HOME") {
+        env.push(("HOME".to_owned(), user.home.to_string_lossy().into_owned()));
+    }
+    let spec = Spec {
+        root: Root {
+            lowers: build.engine().lowers(base)?,
+            stubs,
+            upper: Some(runtime::Upper {
+                directory: upper.upper.clone(),
+                work: upper.work.clone(),
+                durable: false,
+            }),
+        },
+        process: Process {
+            env,
+            cwd: PathBuf::from(&command.cwd),
+            user,
+            ..Process::new(command.args.clone())
+        },
+        stdio: Stdio::piped(),
+        host_name: HOST_NAME.to_owned(),
+        network: match command.network {
+            plan::Network::None => Network::None,
+            plan::Network::Default | plan::Network::Host => Network::Host,
+        },
+        mounts,
+    };
+    Ok(build.engine().runtime()?.spawn(spec)?)
+}
+
+/// Shows a command's output until it ends. When the step is cancelled the command is killed.
+async fn follow(
+    mut child: Child,
+    secrets: &[SecretValue],
+    row: &Row,
+    context: &RunContext,
+) -> Result<ExitStatus, StepError> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let shown = async {
+        tokio::join!(
+            show(stdout, Stream::Stdout, Masker::new(secrets), row),
+            show(stderr, Stream::Stderr, Masker::new(secrets), row),
+        )
+    };
+    let ended = async {
+        let ((), status) = tokio::join!(async { drop(shown.await) }, child.exited());
+        status
+    };
+    tokio::select! {
+        status = ended => Ok(status?),
+        () = context.cancelled.cancelled() => Err(StepError::Cancelled),
+    }
+}
+
+async fn show(
+    pipe: Option<std::os::fd::OwnedFd>,
+    stream: Stream,
+    mut masker: Masker,
+    row: &Row,
+) -> std::io::Result<()> {
+    use tokio::io::AsyncReadExt;
+    let Some(pipe) = pipe else { return Ok(()) };
+    let mut pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(pipe)?;
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let read = pipe.read(&mut buffer).await?;
+        let piece = match read {
+            0 => masker.finish(),
+            read => masker.push(&buffer[..read]),
+        };
+        if !piece.is_empty() {
+            row.log(stream, &piece);
+        }
+        if read == 0 {
+            return Ok(());
+        }
+    }
+}
+
+impl Build {
+    /// The layer that a step's changes become: of use at once, sealed behind the build's back.
+    fn sealing(self: &Arc<Self>, upper: Upper) -> Layer {
+        let (engine, epoch) = (self.engine().clone(), self.epoch());
+        let directory = upper.upper.clone();
+        let work = tokio::task::spawn_blocking(move || engine.seal(&directory, epoch));
+        let sealing = crate::rootfs::sealing(async move {
+            match work.await {
+                Ok(sealed) => sealed.map_err(Arc::new),
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => Err(Arc::new(StepError::Cancelled)),
+            }
+        });
+        let layer = Layer::fresh(upper, sealing);
+        self.keep(layer.clone());
+        layer
+    }
+}

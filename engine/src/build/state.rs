@@ -1,0 +1,266 @@
+//! What all steps of one build share.
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cache::MountLease;
+use frontend::plan::{self, CacheMount, ImageSource, Source};
+use layer::{ContentDigest, Timestamp};
+use solver::KeyWriter;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::operation::blocking;
+use super::request::BuildRequest;
+use crate::engine::Engine;
+use crate::error::{FileError, StepError};
+use crate::files::context::Context;
+use crate::files::node::LinkNumbers;
+use crate::files::resolve::{Standing, resolve, standing};
+use crate::files::select::Tree;
+use crate::images::ResolvedImage;
+use crate::progress::Row;
+use crate::rootfs::{Layer, Rootfs};
+
+/// Steps that may run at the same time where the caller does not say: most of them wait for something.
+const DEFAULT_JOBS: usize = 16;
+
+/// Mode of a cache mount's directory that does not say (BuildKit's default).
+const DEFAULT_MODE: u32 = 0o755;
+
+/// A build under way.
+pub(super) struct Build {
+    engine: Engine,
+    request: Arc<BuildRequest>,
+    context: Context,
+    images: HashMap<String, ResolvedImage>,
+    hosts: Vec<String>,
+    now: Timestamp,
+    epoch: Option<i64>,
+    /// Layers made of parts of the context, for bind mounts; by the path in the context.
+    context_layers: Mutex<HashMap<String, Arc<OnceCell<Layer>>>>,
+    /// Layers whose upper directories are in use until the build ends.
+    fresh: std::sync::Mutex<Vec<Layer>>,
+}
+
+/// Files that a mount shows.
+#[derive(Debug)]
+pub(super) struct MountedFiles {
+    pub(super) rootfs: Rootfs,
+    /// Which of them: a path in the root file system.
+    pub(super) path: String,
+}
+
+impl Build {
+    pub(super) fn new(
+        engine: Engine,
+        request: Arc<BuildRequest>,
+        context: Context,
+        images: HashMap<String, ResolvedImage>,
+        epoch: Option<i64>,
+    ) -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let now = Timestamp {
+            seconds: epoch.unwrap_or(now.as_secs().cast_signed()),
+            nanos: if epoch.is_some() { 0 } else { now.subsec_nanos() },
+        };
+        let hosts = request.hosts.iter();
+        let hosts = hosts.map(|(name, address)| format!("{address}\t{name}"));
+        Self {
+            hosts: hosts.collect(),
+            engine,
+            request,
+            context,
+            images,
+            now,
+            epoch,
+            context_layers: Mutex::default(),
+            fresh: std::sync::Mutex::default(),
+        }
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn request(&self) -> &BuildRequest {
+        &self.request
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Additional lines of `/etc/hosts`.
+    pub(super) fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
+    /// The time of this build: `SOURCE_DATE_EPOCH` where it is set.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// `SOURCE_DATE_EPOCH`.
+    pub(super) fn epoch(&self) -> Option<i64> {
+        self.epoch
+    }
+
+    pub(super) fn no_cache(&self) -> bool {
+        self.request.no_cache
+    }
+
+    pub(super) fn jobs(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let default = DEFAULT_JOBS.max(4 * processors);
+        self.request.jobs.unwrap_or(default)
+    }
+
+    /// The root file system of a base image, brought in where the store lacks layers of it.
+    pub(super) async fn base_image(
+        &self,
+        source: &ImageSource,
+        row: &Row,
+    ) -> Result<Rootfs, StepError> {
+        let image = &self.images[&source.id];
+        let layers = self.engine.image_layers(image, row).await;
+        let layers = layers.map_err(|error| StepError::Pull {
+            reference: source.reference.clone(),
+            source: Box::new(error),
+        })?;
+        Ok(Rootfs::new(layers.into_iter().map(Layer::stored).collect()))
+    }
+
+    /// The digest of a part of the context, for a mount of it.
+    pub(super) async fn context_digest(
+        self: &Arc<Self>,
+        path: &str,
+    ) -> Result<ContentDigest, StepError> {
+        let (build, path) = (Arc::clone(self), path.to_owned());
+        blocking(move || {
+            let mut key = KeyWriter::new("rbuild context mount", 1);
+            let node = build.context.node_at(path.trim_matches('/').as_bytes())?;
+            let node = node.ok_or_else(|| not_in_context(&path))?;
+            node.encode(&mut key, &mut LinkNumbers::default());
+            Ok(ContentDigest::from_bytes(key.finish()))
+        })
+        .await?
+    }
+
+    /// A layer that holds a part of the context under its own path, for a mount of it. Made once a build.
+    pub(super) async fn context_layer(self: &Arc<Self>, path: &str) -> Result<Layer, StepError> {
+        let cell = {
+            let mut layers = self.context_layers.lock().await;
+            Arc::clone(layers.entry(path.to_owned()).or_default())
+        };
+        let make = || async {
+            let (build, path) = (Arc::clone(self), path.to_owned());
+            blocking(move || super::file::context_layer(&build, &path)).await?
+        };
+        cell.get_or_try_init(make).await.cloned()
+    }
+
+    /// Remembers a layer whose upper directory is in use.
+    pub(super) fn keep(&self, layer: Layer) {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).push(layer);
+    }
+
+    /// Waits for what is being sealed and lets go of upper directories.
+    pub(super) async fn settle(&self) -> Result<(), cache::Error> {
+        let fresh = std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner));
+        for layer in fresh {
+            layer.settle(self.engine.store()).await?;
+        }
+        Ok(())
+    }
+
+    /// The files of a bind mount.
+    pub(super) async fn mounted_files(
+        self: &Arc<Self>,
+        from: &Source,
+        path: &str,
+        inputs: &[Rootfs],
+    ) -> Result<MountedFiles, StepError> {
+        let rootfs = match from {
+            Source::Context => Rootfs::new(vec![self.context_layer(path).await?]),
+            Source::Input(number) => inputs.get(*number).cloned().unwrap_or_default(),
+            Source::Empty => Rootfs::default(),
+        };
+        let (checked, wanted) = (rootfs.clone(), path.to_owned());
+        let exists = blocking(move || {
+            let view = checked.view()?;
+            let path = resolve(wanted.as_bytes(), |path| standing(&view, path))?;
+            Ok::<_, StepError>(!matches!(standing(&view, &path)?, Standing::Nothing))
+        });
+        if !exists.await?? {
+            return Err(StepError::MountSource {
+                path: path.to_owned(),
+                place: "the image or stage it is mounted from".to_owned(),
+            });
+        }
+        Ok(MountedFiles {
+            rootfs,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The use of a cache mount's directory, made as the mount says where it is new.
+    pub(super) async fn cache_mount(
+        self: &Arc<Self>,
+        cache: &plan::CacheMount,
+        inputs: &[Rootfs],
+    ) -> Result<MountLease, StepError> {
+        let sharing = match cache.sharing {
+            plan::Sharing::Shared => cache::Sharing::Shared,
+            plan::Sharing::Private => cache::Sharing::Private,
+            plan::Sharing::Locked => cache::Sharing::Locked,
+        };
+        let lease = self.engine.store().mounts().lease(&cache.id, sharing).await?;
+        if !lease.is_fresh() {
+            return Ok(lease);
+        }
+        let files = match &cache.from {
+            Some((from, path)) => Some(self.mounted_files(from, path, inputs).await?),
+            None => None,
+        };
+        let cache = cache.clone();
+        blocking(move || {
+            let path = lease.path();
+            if let Some(files) = files {
+                let view = files.rootfs.view()?;
+                layer::extract_directory(&view, files.path.as_bytes(), &path)?;
+            }
+            set_up(&path, &cache).map_err(|source| StepError::Io {
+                action: "make a cache mount",
+                source,
+            })?;
+            Ok(lease.publish()?)
+        })
+        .await?
+    }
+}
+
+/// Gives a new cache mount its owner and mode.
+fn set_up(path: &Path, cache: &CacheMount) -> std::io::Result<()> {
+    if cache.uid.is_some() || cache.gid.is_some() || cache.from.is_none() {
+        let (uid, gid) = (cache.uid.unwrap_or(0), cache.gid.unwrap_or(0));
+        std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
+    }
+    if cache.mode.is_some() || cache.from.is_none() {
+        let mode = cache.mode.unwrap_or(DEFAULT_MODE);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+fn not_in_context(path: &str) -> StepError {
+    FileError::NotFound {
+        path: path.to_owned(),
+        place: "the build context".to_owned(),
+    }
+    .into()
+}

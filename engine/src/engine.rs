@@ -1,0 +1,233 @@
+//! The engine: a store, the mounts of this process, and what has been opened of both.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use cache::{Form, Store};
+use layer::{ContentDigest, DiffId, Index, PlannedEntry};
+use runtime::{Lower, Runtime};
+
+use crate::error::StepError;
+use crate::rootfs::{Layer, Place, Rootfs, Sealed, SealedUpper};
+
+/// In which form sealed layers are mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LayerForm {
+    /// EROFS where the kernel can mount it, else directories.
+    #[default]
+    Auto,
+    /// The tar by its EROFS index.
+    Erofs,
+    /// Unpacked to a directory.
+    Directory,
+}
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The store's directory.
+    pub store: PathBuf,
+    /// How layers are mounted.
+    pub layers: LayerForm,
+    /// Where registry credentials are (`config.json` of the Docker client); `None` for none.
+    pub credentials: Option<PathBuf>,
+}
+
+/// Builds images, moves them, and runs them. Clones are the same engine.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    settings: Settings,
+    runtime: OnceLock<Result<Runtime, Arc<runtime::Error>>>,
+    /// Whether layers are mounted as EROFS.
+    erofs: OnceLock<bool>,
+    layers: Mutex<HashMap<DiffId, Sealed>>,
+    registry: OnceLock<image::registry::Client>,
+}
+
+impl Engine {
+    /// Opens the store, making it where there is none. Cheap: mounts, probes and connections wait until they are
+    /// needed.
+    pub fn open(settings: Settings) -> Result<Self, cache::Error> {
+        Ok(Self {
+            inner: Arc::new(Inner {
+                store: Store::open(&settings.store)?,
+                settings,
+                runtime: OnceLock::new(),
+                erofs: OnceLock::new(),
+                layers: Mutex::default(),
+                registry: OnceLock::new(),
+            }),
+        })
+    }
+
+    /// What is on disk.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Where processes are started, with the mounts of this program.
+    pub(crate) fn runtime(&self) -> Result<&Runtime, StepError> {
+        let runtime = self.inner.runtime.get_or_init(|| Runtime::new().map_err(Arc::new));
+        runtime.as_ref().map_err(|error| StepError::Mounts(Arc::clone(error)))
+    }
+
+    /// Whether sealed layers are mounted as EROFS.
+    fn uses_erofs(&self) -> bool {
+        match self.inner.settings.layers {
+            LayerForm::Erofs => true,
+            LayerForm::Directory => false,
+            LayerForm::Auto => {
+                let probe = || runtime::erofs_supported(self.store().root()).is_ok();
+                *self.inner.erofs.get_or_init(probe)
+            }
+        }
+    }
+
+    /// A layer of the store, its index opened; `None` if the store lacks it.
+    pub(crate) fn sealed_layer(&self, diff_id: &DiffId) -> Result<Option<Sealed>, StepError> {
+        if let Some(sealed) = self.layers().get(diff_id) {
+            return Ok(Some(sealed.clone()));
+        }
+        match self.store().layers().get(diff_id)? {
+            None => Ok(None),
+            Some(stored) => self.remember(stored).map(Some),
+        }
+    }
+
+    fn layers(&self) -> std::sync::MutexGuard<'_, HashMap<DiffId, Sealed>> {
+        self.inner.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a layer's index and keeps it open.
+    pub(crate) fn remember(&self, stored: cache::Layer) -> Result<Sealed, StepError> {
+        let index = Index::open(&stored.tar(), &stored.index())?;
+        let sealed = Sealed {
+            diff_id: stored.diff_id,
+            index: Arc::new(index),
+            stored,
+        };
+        self.layers().insert(sealed.diff_id, sealed.clone());
+        Ok(sealed)
+    }
+
+    /// Writes a planned layer to the store.
+    pub(crate) fn write_layer(
+        &self,
+        entries: Vec<PlannedEntry>,
+        epoch: Option<i64>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Sealed, StepError> {
+        let (draft, summary) = self.draft(entries, epoch, cancelled)?;
+        if let Some(path) = summary.changed.first() {
+            return Err(crate::error::FileError::Changed(path.to_string()).into());
+        }
+        let stored = draft.commit(&summary.diff_id, &scoped(&summary.content, epoch))?;
+        self.remember(stored)
+    }
+
+    /// Makes a layer of what a step changed. When a layer of the same content is known, it is the result.
+    pub(crate) fn seal(
+        &self,
+        upper: &Path,
+        epoch: Option<i64>,
+    ) -> Result<SealedUpper, StepError> {
+        let entries = layer::scan_upper(upper, &[])?;
+        let (draft, summary) = self.draft(entries, epoch, &|| false)?;
+        let content = scoped(&summary.content, epoch);
+        if let Some(earlier) = self.store().layers().with_content(&content)?
+            && let Some(layer) = self.sealed_layer(&earlier)?
+        {
+            return Ok(SealedUpper { layer, own: false });
+        }
+        let stored = draft.commit(&summary.diff_id, &content)?;
+        let layer = self.remember(stored)?;
+        Ok(SealedUpper { layer, own: true })
+    }
+
+    fn draft(
+        &self,
+        entries: Vec<PlannedEntry>,
+        epoch: Option<i64>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<(cache::LayerDraft, layer::Summary), StepError> {
+        let draft = self.store().layers().begin()?;
+        let (tar, index) = create_files(&draft).map_err(|source| StepError::Io {
+            action: "make the files of a layer",
+            source,
+        })?;
+        let options = layer::WriteOptions {
+            clamp: epoch,
+            cancelled,
+        };
+        let summary = layer::write_layer(entries, &tar, &index, &options)?;
+        Ok((draft, summary))
+    }
+
+    /// How a root file system is mounted: its layers, lowest first.
+    pub(crate) fn lowers(&self, rootfs: &Rootfs) -> Result<Vec<Lower>, StepError> {
+        rootfs.layers().iter().map(|layer| self.lower(layer)).collect()
+    }
+
+    pub(crate) fn lower(&self, layer: &Layer) -> Result<Lower, StepError> {
+        let sealed = match layer.place() {
+            Place::Upper(upper) => return Ok(Lower::Directory(upper)),
+            Place::Sealed(sealed) => sealed,
+        };
+        if let Some(upper) = sealed.stored.form(Form::Upper) {
+            return Ok(Lower::Directory(upper));
+        }
+        if self.uses_erofs() {
+            return Ok(Lower::Erofs {
+                index: sealed.stored.index(),
+                tar: Some(sealed.stored.tar()),
+            });
+        }
+        self.unpacked(sealed).map(Lower::Directory)
+    }
+
+    /// The directory form of a layer, made where the store lacks it.
+    fn unpacked(&self, sealed: &Sealed) -> Result<PathBuf, StepError> {
+        if let Some(directory) = sealed.stored.form(Form::Unpacked) {
+            return Ok(directory);
+        }
+        let directory = self.store().temporary_directory()?;
+        layer::unpack(&sealed.index, &directory)?;
+        let layers = self.store().layers();
+        Ok(layers.attach(&sealed.diff_id, Form::Unpacked, &directory)?)
+    }
+
+    /// The registry client, made at first use.
+    pub(crate) fn registry(&self) -> &image::registry::Client {
+        self.inner.registry.get_or_init(|| crate::images::registry_client(self.settings()))
+    }
+}
+
+/// Layers are taken for equal only within one epoch, since their times differ between two.
+fn scoped(content: &ContentDigest, epoch: Option<i64>) -> ContentDigest {
+    let Some(epoch) = epoch else {
+        return *content;
+    };
+    let mut key = solver::KeyWriter::new("rbuild layer at an epoch", 1);
+    key.identity(content.as_bytes()).number(epoch.cast_unsigned());
+    ContentDigest::from_bytes(key.finish())
+}
+
+/// The two files of a new layer.
+pub(crate) fn create_files(draft: &cache::LayerDraft) -> std::io::Result<(File, File)> {
+    let create = |path: PathBuf| {
+        File::options().read(true).write(true).create_new(true).open(path)
+    };
+    Ok((create(draft.tar())?, create(draft.index())?))
+}

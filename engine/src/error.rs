@@ -1,0 +1,295 @@
+//! Why something the engine was asked for did not work.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use frontend::diagnostic::Diagnostic;
+
+/// A copy that cannot be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// A file of the host could not be used.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The files of a layer could not be used.
+    #[error(transparent)]
+    Layer {
+        /// What the layer's reader or writer said.
+        #[from]
+        source: layer::Error,
+    },
+    /// A source names nothing.
+    #[error("`{path}` is not in {place}")]
+    NotFound {
+        /// As written.
+        path: String,
+        /// Whose files were searched.
+        place: String,
+    },
+    /// A source names something that the ignore file hides.
+    #[error("`{path}` is hidden by `{ignore_file}`")]
+    Ignored {
+        /// As written.
+        path: String,
+        /// The ignore file.
+        ignore_file: String,
+    },
+    /// A pattern that Go's `filepath.Match` refuses.
+    #[error("`{0}` is not a valid pattern")]
+    BadPattern(String),
+    /// A path that cannot be in a layer.
+    #[error("`{0}` is not a valid path")]
+    BadPath(String),
+    /// A file that looks like an archive cannot be unpacked.
+    #[error("cannot unpack the archive")]
+    Archive {
+        /// What the decompressor said.
+        source: std::io::Error,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] cache::Error),
+    /// A part of the destination's path exists and is no directory.
+    #[error("`{0}` is not a directory")]
+    NotADirectory(String),
+    /// A directory would replace something else.
+    #[error("cannot copy a directory to `{0}`, which is not one")]
+    DirectoryOverFile(String),
+    /// Something else would replace a directory.
+    #[error("cannot replace the directory `{0}` with a file")]
+    FileOverDirectory(String),
+    /// Links that lead in a circle.
+    #[error("too many links in `{0}`")]
+    TooManyLinks(String),
+    /// A file changed between the time its digest was taken and the time it was copied.
+    #[error("`{0}` changed while it was being copied")]
+    Changed(String),
+}
+
+impl FileError {
+    pub(crate) fn io(action: &'static str, path: &Path, error: rustix::io::Errno) -> Self {
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source: error.into(),
+        }
+    }
+}
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// A command ended otherwise than with exit code 0.
+    #[error("process `{command}` did not complete successfully: {status}")]
+    Process {
+        /// The command, its arguments joined.
+        command: String,
+        /// How it ended.
+        status: runtime::ExitStatus,
+    },
+    /// Files could not be copied.
+    #[error(transparent)]
+    Files(#[from] FileError),
+    /// The sandbox could not be made, or the command not be started in it.
+    #[error("cannot run the command")]
+    Sandbox(#[from] runtime::Error),
+    /// A layer could not be read or written.
+    #[error("cannot use a layer")]
+    Layer(#[from] layer::Error),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] cache::Error),
+    /// A base image could not be brought in.
+    #[error("cannot pull `{reference}`")]
+    Pull {
+        /// The image's name.
+        reference: String,
+        /// What went wrong.
+        source: Box<image::Error>,
+    },
+    /// A user or group of the instruction does not exist.
+    #[error(transparent)]
+    User(#[from] runtime::UserError),
+    /// A secret that a step needs was not given.
+    #[error("secret `{id}` is not given; pass it with `--secret id={id},src=FILE`")]
+    MissingSecret {
+        /// Which.
+        id: String,
+    },
+    /// A secret could not be read.
+    #[error("cannot read secret `{id}`")]
+    Secret {
+        /// Which.
+        id: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A mount names nothing.
+    #[error("cannot mount `{path}`: it is not in {place}")]
+    MountSource {
+        /// As written.
+        path: String,
+        /// Whose files were searched.
+        place: String,
+    },
+    /// Something of the host that a step needs could not be used.
+    #[error("cannot {action}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The step was stopped.
+    #[error("cancelled")]
+    Cancelled,
+    /// The private mounts of this program could not be made.
+    #[error("cannot make sandboxes")]
+    Mounts(#[source] Arc<runtime::Error>),
+    /// A failure that another step shares.
+    #[error(transparent)]
+    Shared(#[from] Arc<StepError>),
+}
+
+impl StepError {
+    /// Whether a file of the context changed while it was read, so that trying again may help.
+    pub(crate) fn is_race(&self) -> bool {
+        match self {
+            Self::Files(FileError::Changed(_)) => true,
+            Self::Files(FileError::Layer { source }) | Self::Layer(source) => {
+                matches!(source, layer::Error::Changed { .. })
+            }
+            Self::Shared(shared) => shared.is_race(),
+            _ => false,
+        }
+    }
+}
+
+/// A build that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A file that the build needs could not be read.
+    #[error("cannot read {what} `{}`", path.display())]
+    Read {
+        /// What it is: `the Dockerfile`, `the build context`.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `SOURCE_DATE_EPOCH` is no time.
+    #[error("`SOURCE_DATE_EPOCH` must be a number of seconds, not `{0}`")]
+    Epoch(String),
+    /// The Dockerfile has errors.
+    #[error("the Dockerfile has errors")]
+    Dockerfile(Diagnostics),
+    /// A base image could not be found.
+    #[error("cannot resolve `{reference}`")]
+    Resolve {
+        /// The image's name.
+        reference: String,
+        /// Where the Dockerfile names it.
+        at: Option<Diagnostics>,
+        /// What went wrong.
+        source: Box<ImageError>,
+    },
+    /// A step failed.
+    #[error("step `{step}` failed")]
+    Step {
+        /// The step's name in the progress.
+        step: String,
+        /// The instruction, with the error as its message.
+        at: Option<Diagnostics>,
+        /// What went wrong.
+        source: Arc<StepError>,
+    },
+    /// The result could not be written.
+    #[error("cannot write the result")]
+    Output(#[from] ImageError),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] cache::Error),
+    /// The build was stopped.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Findings in a Dockerfile with the text they are about.
+#[derive(Debug)]
+pub struct Diagnostics {
+    /// What was found, most important first.
+    pub items: Vec<Diagnostic>,
+    /// The Dockerfile.
+    pub source: Arc<frontend::SourceText>,
+}
+
+impl Diagnostics {
+    /// Each finding with its place, source lines and caret.
+    pub fn render(&self, colour: bool) -> String {
+        let mut text = String::new();
+        for item in &self.items {
+            text.push_str(&frontend::diagnostic::render(item, &self.source, colour));
+        }
+        text
+    }
+}
+
+/// An error with all its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Something that could not be done with an image.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// A name that is not a reference.
+    #[error(transparent)]
+    Reference(#[from] image::ReferenceError),
+    /// No such image in the store.
+    #[error("no such image: `{0}`")]
+    NotFound(String),
+    /// The registry, an archive or a manifest.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] cache::Error),
+    /// A layer could not be read or written.
+    #[error("cannot use a layer")]
+    Layer(#[from] layer::Error),
+    /// A step that the image is made of failed while it was sealed.
+    #[error(transparent)]
+    Sealing(#[from] Arc<StepError>),
+    /// A file of the host could not be used.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An output that asks for what is not supported.
+    #[error("{0}")]
+    Unsupported(String),
+}

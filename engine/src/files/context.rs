@@ -1,0 +1,302 @@
+//! The build context: a directory, seen through its ignore file.
+//!
+//! Only what a step names is read. Digests of files are remembered from build to build by (device, inode, size, times),
+//! so a file that did not change costs one `statx`.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cache::{ContextMemory, FileStamp};
+use frontend::ignore::Ignore;
+use layer::{ContentDigest, FileSource, Metadata, Timestamp};
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+
+use super::node::{File, Kind, LinkId, Node};
+use super::select::{Tree, join};
+use super::xattrs;
+use crate::error::FileError;
+
+/// A directory of the host whose files a build may read.
+pub(crate) struct Context {
+    root: Arc<OwnedFd>,
+    path: PathBuf,
+    ignore: Ignore,
+    /// The ignore file's name for messages; empty where there is none.
+    ignore_file: String,
+    /// Digests of files that have no extended attributes: one that is known needs no further look.
+    memory: ContextMemory,
+    seen: Mutex<Vec<(FileStamp, ContentDigest)>>,
+}
+
+impl Context {
+    /// Opens the directory. `ignore` hides files of it, as the file of that name says; `memory` knows digests of
+    /// earlier builds.
+    pub(crate) fn open(
+        path: &Path,
+        ignore_file: String,
+        ignore: Ignore,
+        memory: ContextMemory,
+    ) -> Result<Self, FileError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = || {
+            let root = rustix::fs::open(path, flags, Mode::empty())?;
+            let real = real_path(root.as_fd())?;
+            Ok((root, real))
+        };
+        let (root, path) = open().map_err(|error| FileError::io("open the context", path, error))?;
+        Ok(Self {
+            root: Arc::new(root),
+            path,
+            ignore,
+            ignore_file,
+            memory,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// Keeps what was learnt about the files for the next build.
+    pub(crate) fn remember(&self) -> Result<(), cache::Error> {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        self.memory.save(&seen).map(drop)
+    }
+
+    /// The ignore file, if it is what hides the file at `path`.
+    pub(crate) fn ignore_file_hiding(&self, path: &str) -> Option<String> {
+        let path = path.trim_matches('/');
+        let exists = rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        (exists && self.ignore.excluded(path.as_bytes())).then(|| self.ignore_file.clone())
+    }
+
+    /// Opens what is at `path`, links followed beneath the root, and says where it really is.
+    fn open_beneath(&self, path: &[u8]) -> Result<Option<(OwnedFd, Vec<u8>)>, FileError> {
+        let relative = if path.is_empty() { b".".as_slice() } else { path };
+        let opened = rustix::fs::openat2(
+            &self.root,
+            relative,
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+        );
+        let failed = |error| FileError::io("open", &self.host_path(path), error);
+        match opened {
+            Ok(file) => {
+                let real = real_path(file.as_fd()).map_err(failed)?;
+                let within = real
+                    .strip_prefix(&self.path)
+                    .map_err(|_| FileError::BadPath(String::from_utf8_lossy(path).into_owned()))?;
+                Ok(Some((file, within.as_os_str().as_bytes().to_vec())))
+            }
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn host_path(&self, path: &[u8]) -> PathBuf {
+        self.path.join(std::ffi::OsStr::from_bytes(path))
+    }
+
+    /// Reads the entry called `name` in `directory`; `path` is its path from the root. `None`: it is hidden, gone, or
+    /// of a kind that is not copied (a socket).
+    fn read(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        path: &[u8],
+    ) -> Result<Option<Node>, FileError> {
+        let failed = |error| FileError::io("read", &self.host_path(path), error);
+        let stat = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            other => other.map_err(failed)?,
+        };
+        let file_type = FileType::from_raw_mode(stat.st_mode);
+        let excluded = self.ignore.excluded(path);
+        if excluded && !(file_type.is_dir() && self.ignore.may_include_below(path)) {
+            return Ok(None);
+        }
+        let mut known = false;
+        let kind = match file_type {
+            FileType::Directory => {
+                let children = self.read_directory(directory, name, path)?;
+                if excluded && children.is_empty() {
+                    return Ok(None);
+                }
+                Kind::Directory(children)
+            }
+            FileType::RegularFile => {
+                let stamp = FileStamp::new(path, &stat);
+                let remembered = self.memory.get(&stamp);
+                known = remembered.is_some();
+                self.regular_file(path, &stat, remembered)?
+            }
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(directory, name, Vec::new()).map_err(failed)?;
+                Kind::Symlink(target.into_bytes().into())
+            }
+            FileType::CharacterDevice => device(&stat, Kind::Character),
+            FileType::BlockDevice => device(&stat, Kind::Block),
+            FileType::Fifo => Kind::Fifo,
+            FileType::Socket | FileType::Unknown => return Ok(None),
+        };
+        let xattrs = if known || matches!(kind, Kind::Symlink(_)) {
+            Vec::new()
+        } else {
+            xattrs::read(&self.host_path(path)).map_err(failed)?
+        };
+        if let Kind::File(file) = &kind
+            && xattrs.is_empty()
+        {
+            let seen = (FileStamp::new(path, &stat), file.digest);
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        }
+        let metadata = Metadata {
+            mode: stat.st_mode & 0o7777,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp {
+                seconds: stat.st_mtime,
+                nanos: stat.st_mtime_nsec as u32,
+            },
+            xattrs,
+        };
+        Ok(Some(Node { metadata, kind }))
+    }
+
+    fn read_directory(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        path: &[u8],
+    ) -> Result<Vec<(Box<[u8]>, Node)>, FileError> {
+        let (directory, names) = self.list(parent, name, path)?;
+        let children: Vec<Option<(Box<[u8]>, Node)>> = names
+            .into_par_iter()
+            .with_min_len(64)
+            .map(|(name, _)| {
+                let path = join(path, name.to_bytes());
+                let node = self.read(directory.as_fd(), &name, &path)?;
+                Ok(node.map(|node| (name.into_bytes().into_boxed_slice(), node)))
+            })
+            .collect::<Result<_, FileError>>()?;
+        Ok(children.into_iter().flatten().collect())
+    }
+
+    /// Opens a directory and lists its names with their types, sorted by name.
+    fn list(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        path: &[u8],
+    ) -> Result<(OwnedFd, Vec<(CString, FileType)>), FileError> {
+        let list = || {
+            let flags =
+                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+            let mut names = Vec::new();
+            for entry in Dir::read_from(&directory)? {
+                let entry = entry?;
+                if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                    names.push((entry.file_name().to_owned(), entry.file_type()));
+                }
+            }
+            names.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+            Ok((directory, names))
+        };
+        list().map_err(|error| FileError::io("list", &self.host_path(path), error))
+    }
+
+    fn regular_file(
+        &self,
+        path: &[u8],
+        stat: &Stat,
+        remembered: Option<ContentDigest>,
+    ) -> Result<Kind, FileError> {
+        let digest = match remembered {
+            Some(digest) => digest,
+            None => layer::digest_file(&self.root, path)?,
+        };
+        let source = FileSource::Host {
+            root: Arc::clone(&self.root),
+            path: path.to_vec(),
+            size: stat.st_size as u64,
+        };
+        Ok(Kind::File(File {
+            size: stat.st_size as u64,
+            digest,
+            source,
+            link: (stat.st_nlink > 1).then_some(LinkId(stat.st_dev, stat.st_ino)),
+        }))
+    }
+}
+
+impl Tree for Context {
+    fn node_at(&self, path: &[u8]) -> Result<Option<Node>, FileError> {
+        let Some((_, real)) = self.open_beneath(path)? else {
+            return Ok(None);
+        };
+        if real.is_empty() {
+            let root = self.root.try_clone().map_err(|error| {
+                FileError::Io { action: "open", path: self.path.clone(), source: error }
+            })?;
+            let children = self.read_directory(root.as_fd(), c".", b"")?;
+            return Ok(Some(Node {
+                metadata: Metadata {
+                    mode: 0o755,
+                    ..Metadata::default()
+                },
+                kind: Kind::Directory(children),
+            }));
+        }
+        let (parent, name) = match real.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (&real[..slash], &real[slash + 1..]),
+            None => (b"".as_slice(), real.as_slice()),
+        };
+        let Some((parent, _)) = self.open_beneath(parent)? else {
+            return Ok(None);
+        };
+        let name = CString::new(name)
+            .map_err(|_| FileError::BadPath(String::from_utf8_lossy(path).into_owned()))?;
+        self.read(parent.as_fd(), &name, &real)
+    }
+
+    fn names_in(&self, path: &[u8], follow: bool) -> Result<Vec<(Box<[u8]>, bool)>, FileError> {
+        let Some((file, real)) = self.open_beneath(path)? else {
+            return Ok(Vec::new());
+        };
+        let stat = rustix::fs::fstat(&file)
+            .map_err(|error| FileError::io("read", &self.host_path(path), error))?;
+        if !FileType::from_raw_mode(stat.st_mode).is_dir() || (!follow && real != path) {
+            return Ok(Vec::new());
+        }
+        let (_, names) = self.list(file.as_fd(), c".", &real)?;
+        Ok(names
+            .into_iter()
+            .filter(|(name, kind)| {
+                let path = join(&real, name.to_bytes());
+                !self.ignore.excluded(&path)
+                    || (kind.is_dir() && self.ignore.may_include_below(&path))
+            })
+            .map(|(name, kind)| (name.into_bytes().into_boxed_slice(), kind.is_dir()))
+            .collect())
+    }
+}
+
+fn device(stat: &Stat, kind: fn(u32, u32) -> Kind) -> Kind {
+    kind(
+        rustix::fs::major(stat.st_rdev),
+        rustix::fs::minor(stat.st_rdev),
+    )
+}
+
+/// Where an open file really is, by the kernel's word.
+fn real_path(file: BorrowedFd<'_>) -> rustix::io::Result<PathBuf> {
+    use std::os::fd::AsRawFd;
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let path = rustix::fs::readlink(link, Vec::new())?;
+    Ok(PathBuf::from(std::ffi::OsString::from_vec(
+        path.into_bytes(),
+    )))
+}

@@ -1,0 +1,153 @@
+//! Turns what the engine does into [`Event`]s with numbered rows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
+
+use crate::event::{
+    CacheHit, CacheMiss, Event, EventKind, Listener, Stream, Transfer, Vertex, VertexId,
+};
+
+/// Numbers the rows of one command and passes their events on.
+#[derive(Clone)]
+pub struct Progress {
+    listener: Arc<dyn Listener>,
+    next: Arc<AtomicU32>,
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Progress").finish_non_exhaustive()
+    }
+}
+
+impl Progress {
+    /// Progress that tells `listener`.
+    pub fn new(listener: Arc<dyn Listener>) -> Self {
+        Self {
+            listener,
+            next: Arc::new(AtomicU32::new(0)),
+        }
+    }
+
+    /// Progress that nobody is told of.
+    pub fn silent() -> Self {
+        struct Nobody;
+        impl Listener for Nobody {
+            fn event(&self, _: Event) {}
+        }
+        Self::new(Arc::new(Nobody))
+    }
+
+    /// Adds a row. `identity` names the work to machines: the same bytes give the same digest.
+    pub fn row(&self, name: impl Into<String>, identity: &[u8], inputs: Vec<VertexId>) -> Row {
+        let id = VertexId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.send(EventKind::Vertex(Vertex {
+            id,
+            digest: layer::Digest::of(identity).to_string(),
+            name: name.into(),
+            inputs,
+        }));
+        Row {
+            progress: self.clone(),
+            id,
+        }
+    }
+
+    /// Adds a row that depends on nothing and starts it.
+    pub fn start(&self, name: impl Into<String>) -> Row {
+        let name = name.into();
+        let row = self.row(name.clone(), name.as_bytes(), Vec::new());
+        row.started();
+        row
+    }
+
+    /// Tells of a finding in the Dockerfile.
+    pub fn warn(&self, rule: String, message: String, detail: String) {
+        self.send(EventKind::Warning {
+            rule,
+            message,
+            detail,
+        });
+    }
+
+    fn send(&self, kind: EventKind) {
+        self.listener.event(Event {
+            at: SystemTime::now(),
+            kind,
+        });
+    }
+}
+
+/// One row: tells what happens to it.
+#[derive(Debug, Clone)]
+pub struct Row {
+    progress: Progress,
+    id: VertexId,
+}
+
+impl Row {
+    /// Its number.
+    pub fn id(&self) -> VertexId {
+        self.id
+    }
+
+    /// Work begins.
+    pub fn started(&self) {
+        self.progress.send(EventKind::Started(self.id));
+    }
+
+    /// Found in the cache.
+    pub fn cached(&self, how: CacheHit) {
+        self.progress.send(EventKind::Cached(self.id, how));
+    }
+
+    /// Not in the cache.
+    pub fn missed(&self, why: CacheMiss) {
+        self.progress.send(EventKind::Missed(self.id, why));
+    }
+
+    /// A piece of output.
+    pub fn log(&self, stream: Stream, bytes: &[u8]) {
+        self.progress
+            .send(EventKind::Log(self.id, stream, bytes.into()));
+    }
+
+    /// Bytes moved.
+    pub fn transfer(&self, name: impl Into<String>, current: u64, total: Option<u64>, done: bool) {
+        self.progress.send(EventKind::Transfer(
+            self.id,
+            Transfer {
+                name: name.into(),
+                current,
+                total,
+                done,
+            },
+        ));
+    }
+
+    /// Complete.
+    pub fn completed(&self) {
+        self.progress.send(EventKind::Completed(self.id));
+    }
+
+    /// Failed with this error.
+    pub fn failed(&self, error: impl std::fmt::Display) {
+        self.progress
+            .send(EventKind::Failed(self.id, error.to_string()));
+    }
+
+    /// Stopped from outside.
+    pub fn cancelled(&self) {
+        self.progress.send(EventKind::Cancelled(self.id));
+    }
+
+    /// Ends the row as `result` says and hands it on.
+    pub fn finish<T, E: std::fmt::Display>(&self, result: Result<T, E>) -> Result<T, E> {
+        match &result {
+            Ok(_) => self.completed(),
+            Err(error) => self.failed(error),
+        }
+        result
+    }
+}

@@ -1,0 +1,152 @@
+//! What every sandbox of the engine has around its process: the files that name hosts, and places to mount things on.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use layer::View;
+use runtime::{Mount, Parent, Source, Stub, StubKind};
+
+use crate::error::StepError;
+use crate::files::resolve::{
+    Standing, ends_of_components, layer_path, parent_of, resolve, standing,
+};
+
+const HOSTS: &str = "/etc/hosts";
+const RESOLVER: &str = "/etc/resolv.conf";
+
+/// `/etc/hosts` and `/etc/resolv.conf`: in memory, read-only, and so never part of a layer.
+pub(crate) fn name_files(host_name: &str, hosts: &[String]) -> Result<Vec<Mount>, StepError> {
+    let mut names = format!(
+        "127.0.0.1\tlocalhost {host_name}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+    );
+    for host in hosts {
+        names.push_str(host);
+        names.push('\n');
+    }
+    let resolver = match std::fs::read(RESOLVER) {
+        Ok(content) => content,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => {
+            return Err(StepError::Io {
+                action: "read `/etc/resolv.conf` of the host",
+                source,
+            });
+        }
+    };
+    Ok(vec![
+        file(HOSTS, names.into_bytes()),
+        file(RESOLVER, resolver),
+    ])
+}
+
+fn file(target: &str, content: Vec<u8>) -> Mount {
+    Mount {
+        target: target.into(),
+        source: Source::File {
+            content,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+        },
+        read_only: true,
+    }
+}
+
+/// Places that mounts need and the root file system lacks, to be laid between its layers and the changes.
+#[derive(Debug, Default)]
+pub(crate) struct Stubs {
+    missing: BTreeMap<Vec<u8>, StubKind>,
+}
+
+impl Stubs {
+    /// Finds which targets of `mounts`, and of the system's own, are missing in `view`.
+    pub(crate) fn find(view: &View, mounts: &[Mount]) -> Result<Self, StepError> {
+        let mut stubs = Self::default();
+        for directory in runtime::SYSTEM_DIRECTORIES {
+            stubs.need(view, Path::new(directory), StubKind::Directory)?;
+        }
+        // What lies below `/dev` gets its place in the sandbox's own.
+        for mount in mounts.iter().filter(|mount| !mount.target.starts_with("/dev")) {
+            let kind = match &mount.source {
+                Source::File { .. } => StubKind::File,
+                Source::Bind { path, .. } if !path.is_dir() => StubKind::File,
+                _ => StubKind::Directory,
+            };
+            stubs.need(view, &mount.target, kind)?;
+        }
+        Ok(stubs)
+    }
+
+    /// Adds a target, and the directories above it, where they are missing.
+    fn need(&mut self, view: &View, target: &Path, kind: StubKind) -> Result<(), StepError> {
+        let standing_at = |path: &[u8]| match self.missing.get(path) {
+            Some(StubKind::Directory) => Ok(Standing::Directory),
+            Some(StubKind::File) => Ok(Standing::Other),
+            None => standing(view, path),
+        };
+        let path = resolve(target.as_os_str().as_bytes(), standing_at)?;
+        if matches!(standing_at(&path)?, Standing::Nothing) {
+            for end in ends_of_components(parent_of(&path)) {
+                if let Standing::Nothing = standing(view, &path[..end])? {
+                    self.missing.insert(path[..end].to_vec(), StubKind::Directory);
+                }
+            }
+            self.missing.insert(path, kind);
+        }
+        Ok(())
+    }
+
+    /// Makes the places in `directory`; nothing when none is missing.
+    pub(crate) fn make(self, view: &View, directory: PathBuf) -> Result<Option<PathBuf>, StepError> {
+        if self.missing.is_empty() {
+            return Ok(None);
+        }
+        let stubs = self.missing.iter().map(|(path, kind)| {
+            Ok(Stub {
+                path: Path::new("/").join(OsStr::from_bytes(path)),
+                kind: *kind,
+                parents: parents(view, path)?,
+            })
+        });
+        let stubs = stubs.collect::<Result<Vec<_>, StepError>>()?;
+        let top = parent(view, b"")?.unwrap_or(Parent {
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            mtime: (0, 0),
+        });
+        std::fs::create_dir(&directory).map_err(|source| StepError::Io {
+            action: "make a directory for mount points",
+            source,
+        })?;
+        runtime::prepare_stubs(&directory, &top, &stubs)?;
+        Ok(Some(directory))
+    }
+}
+
+/// The directories above `path` that exist, from the first below the root on.
+fn parents(view: &View, path: &[u8]) -> Result<Vec<Parent>, StepError> {
+    let mut parents = Vec::new();
+    for end in ends_of_components(parent_of(path)) {
+        match parent(view, &path[..end])? {
+            Some(parent) => parents.push(parent),
+            None => break,
+        }
+    }
+    Ok(parents)
+}
+
+fn parent(view: &View, path: &[u8]) -> Result<Option<Parent>, StepError> {
+    let Some(found) = view.lookup(&layer_path(path)?)? else {
+        return Ok(None);
+    };
+    let metadata = found.metadata()?;
+    Ok(Some(Parent {
+        mode: metadata.mode,
+        uid: metadata.uid,
+        gid: metadata.gid,
+        mtime: (metadata.mtime.seconds, metadata.mtime.nanos),
+    }))
+}
