@@ -1,5 +1,8 @@
 //! Decimal numbers as exact multiples of a unit.
 
+/// Digits behind the point that count.
+const MAX_DIGITS: usize = 19;
+
 /// A decimal number, such as `1.5`, times `scale`, rounded down. `None` for anything else, and for what does not fit.
 pub(crate) fn scaled(number: &str, scale: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -12,14 +15,15 @@ pub(crate) fn scaled(number: &str, scale: u64) -> Option<u64> {
     } else {
         whole.parse().ok()?
     };
-    let mut total = whole.checked_mul(scale)?;
-    let mut part = u128::from(scale) << 64;
-    for digit in fraction.bytes() {
-        part /= 10;
-        let value = (part * u128::from(digit - b'0')) >> 64;
-        total = total.checked_add(value as u64)?;
-    }
-    Some(total)
+    // More digits than these say nothing about a multiple of a 64-bit unit.
+    let fraction = &fraction[..fraction.len().min(MAX_DIGITS)];
+    let part = match fraction {
+        "" => 0,
+        digits => {
+            u128::from(scale) * digits.parse::<u128>().ok()? / 10_u128.pow(digits.len() as u32)
+        }
+    };
+    whole.checked_mul(scale)?.checked_add(part as u64)
 }
 
 #[cfg(test)]

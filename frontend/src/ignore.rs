@@ -126,11 +126,16 @@ impl Rule {
 
     /// Whether the path or a directory above it matches.
     fn matches(&self, path: &[u8]) -> bool {
-        self.matcher.matches(path)
-            || path
-                .iter()
-                .enumerate()
-                .any(|(at, byte)| *byte == b'/' && self.matcher.matches(&path[..at]))
+        let is_end = |at: usize| path.get(at).is_none_or(|next| *next == b'/');
+        match &self.matcher {
+            Matcher::Exact(exact) => path.starts_with(exact) && is_end(exact.len()),
+            // Whatever is below a match begins in the same way.
+            Matcher::Prefix(prefix) => path.starts_with(prefix),
+            Matcher::Suffix(suffix) => ends(path).any(|end| {
+                path[..end].ends_with(suffix) || suffix.strip_prefix(b"/") == Some(&path[..end])
+            }),
+            Matcher::Glob(glob) => glob.matches_path_or_parent(path),
+        }
     }
 
     fn could_match_below(&self, below: &[u8]) -> bool {
@@ -161,17 +166,15 @@ impl Matcher {
         }
         Self::Glob(Glob::new(tokens))
     }
+}
 
-    fn matches(&self, path: &[u8]) -> bool {
-        match self {
-            Self::Exact(exact) => path == exact,
-            Self::Prefix(prefix) => path.starts_with(prefix),
-            Self::Suffix(suffix) => {
-                path.ends_with(suffix) || suffix.strip_prefix(b"/") == Some(path)
-            }
-            Self::Glob(glob) => glob.matches(path),
-        }
-    }
+/// Where a path and the directories above it end.
+fn ends(path: &[u8]) -> impl Iterator<Item = usize> {
+    let slashes = path.iter().enumerate();
+    slashes
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(at, _)| at)
+        .chain([path.len()])
 }
 
 /// The elements of a pattern. Bytes that are no text stand for themselves.

@@ -2,6 +2,8 @@
 
 /// Words longer than this are not worth a guess.
 const MAX_LENGTH: usize = 64;
+/// Candidates beyond this are not looked at: each costs time, and lists of names can be very long.
+const MAX_CANDIDATES: usize = 1000;
 
 /// The candidate that differs least from `word`, letter case ignored, when it is near enough to be meant.
 pub(crate) fn nearest<'a>(
@@ -15,6 +17,7 @@ pub(crate) fn nearest<'a>(
     let limit = (lower.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .take(MAX_CANDIDATES)
         .filter(|candidate| candidate.len() <= MAX_LENGTH && *candidate != word)
         .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)

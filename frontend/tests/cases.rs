@@ -86,15 +86,11 @@ fn outcome(text: &str, options: &Options) -> String {
             }
             Ok(Lowering::Needs(needs)) => {
                 for need in needs {
-                    match image(&need.image) {
-                        Some(image) => {
-                            images.insert(need.image, image);
-                        }
-                        None => {
-                            let hint = need.hint.unwrap_or_default();
-                            return format!("error: no image {}: {hint}\n", need.image.reference);
-                        }
-                    }
+                    let Some(found) = image(&need.image) else {
+                        let hint = need.hint.unwrap_or_default();
+                        return format!("error: no image {}: {hint}\n", need.image.reference);
+                    };
+                    images.insert(need.image, found);
                 }
             }
         }
@@ -147,7 +143,7 @@ fn image(request: &ImageRequest) -> Option<BaseImage> {
     match name {
         "busybox:latest" => image.config.cmd = Some(strings(&["sh"])),
         "debian:12" => {
-            image.author = "someone".to_owned();
+            image.author = String::from("someone");
             image.config = ContainerConfig {
                 env: strings(&["PATH=/bin", "LANG=C"]),
                 working_dir: "/srv".to_owned(),
@@ -174,7 +170,7 @@ fn image(request: &ImageRequest) -> Option<BaseImage> {
             image.has_layers = false;
             image.history.clear();
         }
-        "arm:latest" => image.platform.architecture = "arm64".to_owned(),
+        "arm:latest" => image.platform.architecture = String::from("arm64"),
         _ => return None,
     }
     Some(image)

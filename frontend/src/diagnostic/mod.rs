@@ -100,6 +100,20 @@ impl Diagnostic {
     }
 }
 
+/// The first characters of a text from outside, at most a line: enough for a message.
+pub(crate) fn shortened(text: &str) -> String {
+    const LENGTH: usize = 60;
+    let end = text
+        .char_indices()
+        .enumerate()
+        .find(|(count, (_, next))| *count == LENGTH || next.is_control())
+        .map(|(_, (end, _))| end);
+    match end {
+        Some(end) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// The most findings of one severity that are kept: a text of nothing but mistakes must not fill the memory.
 const MAX_FINDINGS: usize = 200;
 
@@ -122,8 +136,16 @@ impl Findings {
         }
     }
 
+    /// Whether warnings are still taken.
+    pub(crate) fn takes_warnings(&self) -> bool {
+        self.warnings.len() < MAX_FINDINGS
+    }
+
     /// Whether there are so many errors that going on has no use.
     pub(crate) fn is_full(&self) -> bool {
         self.errors.len() >= MAX_FINDINGS
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ pub(crate) enum ExpandError {
     Missing(char),
     #[error("syntax error: bad substitution")]
     BadSubstitution,
-    #[error("unsupported modifier `{0}` in substitution")]
+    #[error("unsupported modifier `{}` in substitution", .0.escape_debug())]
     Modifier(String),
     #[error("invalid pattern `{pattern}` in substitution: invalid escape `\\{escaped}`")]
     Pattern { pattern: String, escaped: String },

@@ -123,7 +123,8 @@ impl Scope<'_, '_> {
         }
         let dest = self.expand(&sources.dest)?;
         let _ = write!(history, " {dest} # buildkit");
-        if items.len() > 1 && !dest.ends_with(['/', '.']) {
+        let target = destination(self.state.directory(), &dest);
+        if items.len() > 1 && !target.ends_with('/') {
             let warning = Diagnostic::warning(
                 "several sources go to one path that does not end with `/`",
                 sources.dest.span,
@@ -133,7 +134,7 @@ impl Scope<'_, '_> {
         let copy = Copy {
             from: Source::Context,
             items,
-            dest: destination(self.state.directory(), &dest),
+            dest: target,
             chown: chown.map(|word| word.text),
             chmod: chmod.map(|word| mode(&word)).transpose()?,
             unpack: false,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::options::Options;
-use crate::diagnostic::{Diagnostic, Findings};
+use crate::diagnostic::{Diagnostic, Findings, shortened};
 use crate::expand::{Environment, Lexer, Variables as _};
 use crate::plan::Platform;
 use crate::span::Span;
@@ -43,7 +43,7 @@ impl Globals {
                     match lexer.expand(&default.text, &values) {
                         Ok(expanded) => values.set(name, &expanded.text),
                         Err(error) => findings.add(Diagnostic::error(
-                            format!("failed to process `{}`: {error}", default.text),
+                            format!("failed to process `{}`: {error}", shortened(&default.text)),
                             default.span,
                         )),
                     }

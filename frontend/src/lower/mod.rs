@@ -133,6 +133,3 @@ fn warn_unused_arguments(dockerfile: &Dockerfile, options: &Options, findings: &
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

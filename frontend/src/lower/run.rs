@@ -1,5 +1,6 @@
 //! `RUN`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::stage::Scope;
@@ -93,13 +94,12 @@ impl Scope<'_, '_> {
 
     /// The command as the history shows it, declared `ARG`s in front.
     fn history_command(&self, args: &[String]) -> String {
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen = BTreeSet::new();
         let mut shown = Vec::new();
         for (name, value) in &self.state.args {
-            if seen.contains(&name.as_str()) {
+            if !seen.insert(name) {
                 continue;
             }
-            seen.push(name);
             let value = self.value(name).or(value.as_deref()).unwrap_or_default();
             shown.push(format!("{name}={value}"));
         }

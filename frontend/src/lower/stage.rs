@@ -9,7 +9,7 @@ use super::globals::Globals;
 use super::options::Options;
 use super::stages::{Base, Command, Node, Stages};
 use super::text;
-use crate::diagnostic::{Diagnostic, Findings};
+use crate::diagnostic::{Diagnostic, Findings, shortened};
 use crate::expand::{Environment, Lexer, Variables as _};
 use crate::lint;
 use crate::plan::{BaseImage, History, ImageSource, ImageSpec, Plan, Source, Step, StepKind};
@@ -402,11 +402,13 @@ impl Scope<'_, '_> {
         word: &Word,
     ) -> Result<crate::expand::Expanded, Diagnostic> {
         let expanded = lexer.expand(&word.text, &self.state.env).map_err(|error| {
-            let shown: String = word.text.chars().take(100).collect();
+            let shown = shortened(&word.text);
             Diagnostic::error(format!("failed to process `{shown}`: {error}"), word.span)
         })?;
         for name in &expanded.unset {
-            if !self.state.args.iter().any(|(declared, _)| declared == name) {
+            if self.builder.findings.takes_warnings()
+                && !self.state.args.iter().any(|(declared, _)| declared == name)
+            {
                 let finding = lint::undefined_var::finding(name, word.span, self.state.env.names());
                 self.warn(finding);
             }

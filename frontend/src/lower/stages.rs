@@ -7,7 +7,7 @@ use super::globals::Globals;
 use super::options::Options;
 use super::reference;
 use super::{ImageRequest, Need};
-use crate::diagnostic::{Diagnostic, Findings};
+use crate::diagnostic::{Diagnostic, Findings, shortened};
 use crate::expand::{Expanded, Lexer, Unset};
 use crate::plan::{BaseImage, Platform};
 use crate::span::Span;
@@ -151,7 +151,7 @@ impl<'a> Stages<'a> {
             .expand(&word.text, &globals.values)
             .map_err(|error| {
                 Diagnostic::error(
-                    format!("failed to process `{}`: {error}", word.text),
+                    format!("failed to process `{}`: {error}", shortened(&word.text)),
                     word.span,
                 )
             })?;
@@ -200,8 +200,11 @@ impl<'a> Stages<'a> {
             return Ok(Base::Scratch);
         }
         let reference = reference::normalise(name).map_err(|error| {
-            Diagnostic::error(format!("invalid image name `{name}`: {error}"), span)
-                .with_suggestion(name, self.by_name.keys().map(String::as_str))
+            Diagnostic::error(
+                format!("invalid image name `{}`: {error}", shortened(name)),
+                span,
+            )
+            .with_suggestion(name, self.by_name.keys().map(String::as_str))
         })?;
         Ok(Base::Image(ImageRequest {
             reference,

@@ -122,6 +122,23 @@ impl Glob {
         }
     }
 
+    /// Whether all of `path` matches, or all of a directory above it.
+    pub(crate) fn matches_path_or_parent(&self, path: &[u8]) -> bool {
+        if let Some(Token::Literal(literal)) = self.tokens.first()
+            && !path.starts_with(literal)
+        {
+            return false;
+        }
+        if let Some(Token::Literal(literal)) = self.tokens.last()
+            && !path.windows(literal.len()).any(|part| part == literal)
+        {
+            return false;
+        }
+        // What an element takes does not depend on what follows, so one pass finds the matches of all prefixes.
+        let reached = Reached::start(path).through(&self.tokens, path);
+        reached.at_end() || reached.places().any(|at| path.get(at) == Some(&b'/'))
+    }
+
     /// Whether a longer name that begins with `prefix` could match.
     pub(crate) fn could_match_below(&self, prefix: &[u8]) -> bool {
         let mut reached = Reached::start(prefix);

@@ -1,8 +1,10 @@
 //! `COPY` and `ADD`.
 
+use std::collections::BTreeMap;
+
 use super::ast::{AddFlags, CopyFlags, FileFlags, Kind, Sources};
 use super::flags::{Flags, Takes};
-use super::heredoc;
+use super::heredoc::{self, Heredoc};
 use super::instruction::Request;
 use crate::diagnostic::Diagnostic;
 
@@ -72,16 +74,17 @@ fn sources(request: &Request<'_>) -> Result<Sources, Diagnostic> {
             dest.span,
         ));
     }
+    let known: BTreeMap<&str, &Heredoc> = request
+        .heredocs
+        .iter()
+        .map(|document| (document.name.as_str(), document))
+        .collect();
     let mut paths = Vec::new();
     let mut heredocs = Vec::new();
     for word in words {
         let named = heredoc::of_word(&word.text).map_err(|error| wrong(error, word.span))?;
-        let found = named.and_then(|named| {
-            let mut known = request.heredocs.iter().rev();
-            known.find(|document| document.name == named.name)
-        });
-        match found {
-            Some(document) => heredocs.push(document.clone()),
+        match named.and_then(|named| known.get(named.name.as_str())) {
+            Some(document) => heredocs.push((*document).clone()),
             None => paths.push(word),
         }
     }

@@ -2,8 +2,9 @@
 
 use super::ast::Switch;
 use super::logical::Word;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, shortened};
 use crate::span::Span;
+use crate::suggest;
 
 /// What a flag takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +37,7 @@ impl Flags {
                 None => (text, None),
             };
             let Some((name, takes)) = known.iter().find(|(known, _)| *known == name) else {
-                return Err(
-                    Diagnostic::error(format!("unknown flag: `--{name}`"), word.span)
-                        .with_suggestion(name, known.iter().map(|(known, _)| *known)),
-                );
+                return Err(unknown(name, known, word.span));
             };
             if *takes != Takes::Values && flags.find(name).is_some() {
                 return Err(Diagnostic::error(
@@ -83,6 +81,15 @@ impl Flags {
             on: word.text == "true",
             span: word.span,
         })
+    }
+}
+
+fn unknown(name: &str, known: &[(&'static str, Takes)], span: Span) -> Diagnostic {
+    let message = format!("unknown flag: `--{}`", shortened(name));
+    let error = Diagnostic::error(message, span);
+    match suggest::nearest(name, known.iter().map(|(known, _)| *known)) {
+        Some(near) => error.with_help(format!("did you mean `--{near}`?")),
+        None => error,
     }
 }
 
@@ -171,6 +178,6 @@ mod tests {
     #[test]
     fn near_misses_are_suggested() {
         let help = read(&["--chwon=1"]).err().and_then(|error| error.help);
-        assert_eq!(help.as_deref(), Some("did you mean `chown`?"));
+        assert_eq!(help.as_deref(), Some("did you mean `--chown`?"));
     }
 }

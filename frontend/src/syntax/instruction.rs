@@ -9,7 +9,7 @@ use super::heredoc::Heredoc;
 use super::logical::{Slice, Word};
 use super::run;
 use super::split::{Json, Split, blank_separated, json_strings, quoted_words, split_line};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, shortened};
 use crate::span::Span;
 
 /// The keywords of all instructions.
@@ -172,9 +172,8 @@ pub(super) fn parse(request: &Request<'_>, line: &Slice<'_>) -> Result<Instructi
 
 fn unknown(request: &Request<'_>) -> Diagnostic {
     let keyword = &request.split.keyword;
-    let shown: String = keyword.text().chars().take(64).collect();
-    Diagnostic::error(format!("unknown instruction: `{shown}`"), keyword.span())
-        .with_suggestion(keyword.text(), KEYWORDS)
+    let message = format!("unknown instruction: `{}`", shortened(keyword.text()));
+    Diagnostic::error(message, keyword.span()).with_suggestion(keyword.text(), KEYWORDS)
 }
 
 fn one_argument(request: &Request<'_>) -> Result<Word, Diagnostic> {
