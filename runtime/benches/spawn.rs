@@ -22,8 +22,13 @@ fn main() {
     std::fs::copy("/bin/busybox", base.path().join("bin/true")).unwrap();
     let runtime = Runtime::new().unwrap();
     let changes = tempfile::tempdir().unwrap();
-    for (name, network) in [("host network", Network::Host), ("no network", Network::None)] {
-        measure(name, || run(&runtime, spec(base.path(), changes.path(), network)));
+    for (name, network) in [
+        ("host network", Network::Host),
+        ("no network", Network::None),
+    ] {
+        measure(name, || {
+            run(&runtime, spec(base.path(), changes.path(), network))
+        });
     }
     measure("a step's mounts", || {
         let mut spec = spec(base.path(), changes.path(), Network::Host);

@@ -3,7 +3,10 @@
 /// One capability, with the kernel's number (`capability.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[expect(missing_docs, reason = "the names are the kernel's; capabilities(7) describes them")]
+#[expect(
+    missing_docs,
+    reason = "the names are the kernel's; capabilities(7) describes them"
+)]
 pub enum Capability {
     Chown = 0,
     DacOverride = 1,

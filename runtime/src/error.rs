@@ -85,7 +85,10 @@ impl Error {
         }
     }
 
-    pub(crate) fn path(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(Errno) -> Self {
+    pub(crate) fn path(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(Errno) -> Self {
         move |error| Self::Path {
             action,
             path: path.into(),

@@ -5,7 +5,10 @@
 //! is mounted where the host sees it, and nothing is left, whichever way the process that uses this ends.
 //!
 //! Linux 5.12 and the superuser are needed.
-#![expect(unsafe_code, reason = "the kernel calls of a sandbox have no safe wrappers")]
+#![expect(
+    unsafe_code,
+    reason = "the kernel calls of a sandbox have no safe wrappers"
+)]
 
 mod capability;
 mod cgroup;

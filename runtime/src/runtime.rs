@@ -49,12 +49,7 @@ impl Runtime {
     }
 
     /// Starts another process in the sandbox of one that runs, and returns when its program runs.
-    pub fn enter(
-        &self,
-        target: Identity,
-        process: &Process,
-        stdio: Stdio,
-    ) -> Result<Child, Error> {
+    pub fn enter(&self, target: Identity, process: &Process, stdio: Stdio) -> Result<Child, Error> {
         crate::sandbox::enter(&self.shared, target, process, stdio)
     }
 
@@ -80,7 +75,8 @@ impl Runtime {
 }
 
 fn possible() -> Result<Possible, Error> {
-    let sets = rustix::thread::capabilities(None).map_err(Error::system("read the capabilities"))?;
+    let sets =
+        rustix::thread::capabilities(None).map_err(Error::system("read the capabilities"))?;
     let mut bounding = Capabilities::NONE;
     for number in 0..64 {
         let one = Capabilities::from_bits(1 << number);

@@ -176,10 +176,9 @@ impl<'a> Account<'a> {
 fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
     let mut groups = vec![];
     for fields in entries(group) {
-        let (Some(gid), Some(members)) = (
-            fields.get(2).and_then(|field| number(field)),
-            fields.get(3),
-        ) else {
+        let (Some(gid), Some(members)) =
+            (fields.get(2).and_then(|field| number(field)), fields.get(3))
+        else {
             continue;
         };
         if members.split(|byte| *byte == b',').any(|name| name == user) && !groups.contains(&gid) {
@@ -209,9 +208,11 @@ fn number(field: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n\n# comment\nbroken\nworse:x:many:few::/:\n\
+    const PASSWD: &[u8] =
+        b"root:x:0:0:root:/root:/bin/sh\n\n# comment\nbroken\nworse:x:many:few::/:\n\
         app:x:1000:1001:App:/home/app:/bin/sh\n1234:x:77:77::/odd:/bin/sh\nlast:x:5:6";
-    const GROUP: &[u8] = b"root:x:0:\nwheel:x:10:root,app\nvideo:x:44:app\napp:x:1001:\nbad:x::app\n";
+    const GROUP: &[u8] =
+        b"root:x:0:\nwheel:x:10:root,app\nvideo:x:44:app\napp:x:1001:\nbad:x::app\n";
 
     fn user(uid: u32, gid: u32, groups: &[u32], home: &str) -> User {
         User {

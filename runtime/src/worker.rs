@@ -49,18 +49,19 @@ impl<S: 'static> Worker<S> {
         Ok(Self { tasks })
     }
 
+    /// Has something done on the thread after all that was asked for before.
+    pub(crate) fn post(&self, task: impl FnOnce(&mut S) + Send + 'static) -> Result<(), Error> {
+        self.tasks.send(Box::new(task)).map_err(|_| Error::Closed)
+    }
+
     /// Does something on the thread and waits for its result.
     pub(crate) fn call<T: Send + 'static>(
         &self,
         task: impl FnOnce(&mut S) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, result) = mpsc::sync_channel(1);
-        self.tasks
-            .send(Box::new(move |state| {
-                // The caller waits for it.
-                drop(reply.send(task(state)));
-            }))
-            .map_err(|_| Error::Closed)?;
+        // The caller waits for the reply.
+        self.post(move |state| drop(reply.send(task(state))))?;
         result.recv().map_err(|_| Error::Closed)
     }
 }

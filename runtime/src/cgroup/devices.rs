@@ -13,15 +13,15 @@ use crate::sys::{BpfInstruction, attach_device_program, load_device_program};
 
 /// The character devices that may be opened: major and minor number, where `None` is any.
 const ALLOWED: [(u32, Option<u32>); 9] = [
-    (1, Some(3)),  // null
-    (1, Some(5)),  // zero
-    (1, Some(7)),  // full
-    (1, Some(8)),  // random
-    (1, Some(9)),  // urandom
-    (5, Some(0)),  // tty
-    (5, Some(1)),  // console
-    (5, Some(2)),  // ptmx
-    (136, None),   // terminals
+    (1, Some(3)), // null
+    (1, Some(5)), // zero
+    (1, Some(7)), // full
+    (1, Some(8)), // random
+    (1, Some(9)), // urandom
+    (5, Some(0)), // tty
+    (5, Some(1)), // console
+    (5, Some(2)), // ptmx
+    (136, None),  // terminals
 ];
 
 /// Puts the policy on a cgroup of the unified hierarchy and all below it.

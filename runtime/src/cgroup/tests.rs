@@ -28,7 +28,10 @@ fn a_held_cgroup_survives_the_sweep_and_a_left_one_does_not() {
     let own = cgroups.own.as_ref().expect("root can make cgroups");
     let left = own.path.parent().unwrap().join("left-by-a-test");
     std::fs::create_dir_all(left.join("0")).unwrap();
-    let mut process = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let mut process = std::process::Command::new("sleep")
+        .arg("1000")
+        .spawn()
+        .unwrap();
     std::fs::write(left.join("0/cgroup.procs"), process.id().to_string()).unwrap();
     let other = Cgroups::new();
     let status = process.wait().unwrap();

@@ -87,7 +87,11 @@ fn configure(device: &OwnedFd, file: &OwnedFd) -> Result<(), Errno> {
     };
     // SAFETY: the structure is laid out as the call reads it and outlives it.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) };
-    if result < 0 { Err(last_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(last_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn last_error() -> Errno {

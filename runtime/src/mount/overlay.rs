@@ -221,10 +221,7 @@ pub(super) fn clear_volatile_mark(work: &Path) {
 }
 
 /// Makes upper and work directories in a temporary file system mounted on `name`.
-pub(super) fn temporary_upper(
-    root: BorrowedFd<'_>,
-    name: &str,
-) -> Result<(String, String), Errno> {
+pub(super) fn temporary_upper(root: BorrowedFd<'_>, name: &str) -> Result<(String, String), Errno> {
     let upper = format!("{name}/upper");
     let work = format!("{name}/work");
     rustix::fs::mkdirat(root, &upper, Mode::from_raw_mode(0o755))?;

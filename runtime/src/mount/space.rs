@@ -121,7 +121,10 @@ impl Keeper {
                 limit: MAX_LOWERS,
             });
         }
-        distinct.into_iter().map(|lower| self.layer(lower)).collect()
+        distinct
+            .into_iter()
+            .map(|lower| self.layer(lower))
+            .collect()
     }
 
     fn with_upper(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{self, TryRecvError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
@@ -67,8 +69,19 @@ pub struct Child {
     pid: u32,
     pidfd: OwnedFd,
     status: Option<ExitStatus>,
+    reaper: Reaper,
     /// What must outlive the process; let go of when it is reaped.
     _keep: Keep,
+}
+
+/// Who collects the status of a process.
+#[derive(Debug)]
+pub(super) enum Reaper {
+    /// Whoever waits for it.
+    Waiter,
+    /// A thread that sends it. A process that entered a sandbox must be collected at once: the kernel lets the sandbox's
+    /// first process end only after it.
+    Thread(Mutex<mpsc::Receiver<ExitStatus>>),
 }
 
 /// What a process needs for as long as it runs: its cgroup, and the thread whose end would be its own.
@@ -84,7 +97,12 @@ pub(super) struct Ends {
 }
 
 impl Child {
-    pub(super) fn new(pid: i32, pidfd: OwnedFd, ends: Ends, keep: Keep) -> Self {
+    pub(super) fn new(
+        (pid, pidfd): (i32, OwnedFd),
+        ends: Ends,
+        reaper: Reaper,
+        keep: Keep,
+    ) -> Self {
         Self {
             stdin: ends.stdin,
             stdout: ends.stdout,
@@ -93,6 +111,7 @@ impl Child {
             pid: pid as u32,
             pidfd,
             status: None,
+            reaper,
             _keep: keep,
         }
     }
@@ -124,10 +143,8 @@ impl Child {
     pub fn wait(&mut self) -> Result<ExitStatus, Error> {
         match self.status {
             Some(status) => Ok(status),
-            None => self.reap(WaitIdOptions::EXITED).map(|status| {
-                // A call that does not return at once always has an answer.
-                status.unwrap_or(ExitStatus::Signal(libc::SIGKILL))
-            }),
+            // A wait that may take as long as it takes has an answer.
+            None => Ok(self.reap(true)?.unwrap_or(KILLED)),
         }
     }
 
@@ -135,7 +152,7 @@ impl Child {
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, Error> {
         match self.status {
             Some(status) => Ok(Some(status)),
-            None => self.reap(WaitIdOptions::EXITED | WaitIdOptions::NOHANG),
+            None => self.reap(false),
         }
     }
 
@@ -158,16 +175,39 @@ impl Child {
         self.wait()
     }
 
-    fn reap(&mut self, options: WaitIdOptions) -> Result<Option<ExitStatus>, Error> {
-        loop {
-            match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(Error::system("wait for a process")(error)),
-                Ok(status) => {
-                    self.status = status.as_ref().map(ExitStatus::new);
-                    return Ok(self.status);
+    fn reap(&mut self, patient: bool) -> Result<Option<ExitStatus>, Error> {
+        self.status = match &self.reaper {
+            Reaper::Waiter => {
+                reap(self.pidfd.as_fd(), patient).map_err(Error::system("wait for a process"))?
+            }
+            Reaper::Thread(statuses) => {
+                let statuses = statuses.lock().unwrap_or_else(PoisonError::into_inner);
+                if patient {
+                    Some(statuses.recv().unwrap_or(KILLED))
+                } else {
+                    match statuses.try_recv() {
+                        Ok(status) => Some(status),
+                        Err(TryRecvError::Empty) => None,
+                        Err(TryRecvError::Disconnected) => Some(KILLED),
+                    }
                 }
             }
+        };
+        Ok(self.status)
+    }
+}
+
+/// The status when there is nobody left to ask.
+const KILLED: ExitStatus = ExitStatus::Signal(libc::SIGKILL);
+
+/// Collects the status of a process, waiting for its end if `patient`.
+pub(super) fn reap(pidfd: BorrowedFd<'_>, patient: bool) -> Result<Option<ExitStatus>, Errno> {
+    let mut options = WaitIdOptions::EXITED;
+    options.set(WaitIdOptions::NOHANG, !patient);
+    loop {
+        match waitid(WaitId::PidFd(pidfd), options) {
+            Err(Errno::INTR) => {}
+            status => return Ok(status?.as_ref().map(ExitStatus::new)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Finding a running sandbox, and starting another process in it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, mpsc};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -9,6 +10,7 @@ use rustix::thread::{
     ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces, unshare_unsafe,
 };
 
+use super::child::{self, Reaper};
 use crate::error::Error;
 use crate::worker::Worker;
 
@@ -78,6 +80,20 @@ pub(super) fn thread_in(pidfd: OwnedFd) -> Result<Worker<()>, Error> {
             result => result.map_err(Error::system("enter the namespaces of a process")),
         }
     })
+}
+
+/// Has the thread that a process is the child of collect its status.
+pub(super) fn reaper(thread: &Worker<()>, pidfd: &OwnedFd) -> Result<Reaper, Error> {
+    let pidfd =
+        rustix::io::fcntl_dupfd_cloexec(pidfd, 3).map_err(Error::system("copy a descriptor"))?;
+    let (send, statuses) = mpsc::sync_channel(1);
+    thread.post(move |()| {
+        if let Ok(Some(status)) = child::reap(pidfd.as_fd(), true) {
+            // Unless nobody wants to know.
+            let _ = send.send(status);
+        }
+    })?;
+    Ok(Reaper::Thread(Mutex::new(statuses)))
 }
 
 /// The terminals of the sandbox that a thread is in.

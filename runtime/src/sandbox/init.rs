@@ -125,11 +125,13 @@ fn surround(surroundings: &Surroundings) -> Result<(), Failure> {
         null: None,
     };
     for (index, operation) in surroundings.operations.iter().enumerate() {
-        mounter.perform(operation).map_err(|(stage, error)| Failure {
-            stage,
-            error,
-            index: index as u32,
-        })?;
+        mounter
+            .perform(operation)
+            .map_err(|(stage, error)| Failure {
+                stage,
+                error,
+                index: index as u32,
+            })?;
     }
     enter_root(root).at(Stage::PivotRoot)
 }
@@ -321,8 +323,7 @@ fn copy(
 }
 
 fn attach_to(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
-    let flags =
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, c"", target, c"", flags)
 }
 

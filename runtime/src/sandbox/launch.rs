@@ -11,6 +11,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::fchdir;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use super::child;
 use super::init;
 use super::plan::{Failure, Plan};
 use crate::error::Error;
@@ -68,8 +69,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn new() -> Result<Self, Error> {
-        let (read, write) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(Error::system("make a pipe"))?;
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::system("make a pipe"))?;
         Ok(Self {
             read,
             write: super::prepare::above_streams(write)?,
@@ -119,7 +119,8 @@ pub(super) fn launch<S: 'static>(
     match failure {
         None => Ok((pid, pidfd)),
         Some(failure) => {
-            reap(&pidfd);
+            // Its status says no more than the failure.
+            let _ = child::reap(pidfd.as_fd(), true);
             Err(failure.explain(&plan))
         }
     }
@@ -138,9 +139,4 @@ fn read_status(pipe: &OwnedFd) -> Option<Failure> {
         }
     }
     Failure::from_bytes(&bytes[..length])
-}
-
-fn reap(pidfd: &OwnedFd) {
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
-    while let Err(Errno::INTR) = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {}
 }

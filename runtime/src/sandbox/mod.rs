@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use child::{Child, ExitStatus};
 pub use enter::Identity;
 pub use spec::{
-    Limit, Mount, Network, Process, Resource, Root, Source, Spec, Stdio, Stream, SYSTEM_DIRECTORIES,
+    Limit, Mount, Network, Process, Resource, Root, SYSTEM_DIRECTORIES, Source, Spec, Stdio, Stream,
 };
 pub use stubs::{Parent, Stub, StubKind, prepare_stubs};
 pub use terminal::{Terminal, TerminalSize};
@@ -25,6 +25,7 @@ pub use terminal::{Terminal, TerminalSize};
 pub(crate) use launch::Launcher;
 pub(crate) use prepare::Possible;
 
+use self::child::Reaper;
 use self::launch::{Status, launch};
 use self::prepare::Streams;
 use crate::error::Error;
@@ -38,9 +39,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, mut spec: Spec) -> Result<Child, Error
     let status = Status::new()?;
     let stdio = std::mem::replace(&mut spec.stdio, Stdio::piped());
     let terminals = match stdio {
-        Stdio::Terminal(_) => {
-            Some(terminal::terminals().map_err(Error::system("make terminals"))?)
-        }
+        Stdio::Terminal(_) => Some(terminal::terminals().map_err(Error::system("make terminals"))?),
         Stdio::Streams { .. } => None,
     };
     let uid = spec.process.user.uid;
@@ -58,8 +57,9 @@ pub(crate) fn spawn(shared: &Arc<Shared>, mut spec: Spec) -> Result<Child, Error
     plan.surroundings = Some(surroundings);
     plan.join = membership.join;
     let cgroup = membership.unified;
-    let (pid, pidfd) = launch(&shared.launcher, plan, status, flags, cgroup)?;
-    Ok(Child::new(pid, pidfd, ours, Box::new((slot, Arc::clone(shared)))))
+    let process = launch(&shared.launcher, plan, status, flags, cgroup)?;
+    let keep = Box::new((slot, Arc::clone(shared)));
+    Ok(Child::new(process, ours, Reaper::Waiter, keep))
 }
 
 /// Starts a process in the sandbox of another.
@@ -77,11 +77,12 @@ pub(crate) fn enter(
         Stdio::Terminal(_) => Some(enter::terminals_of(&thread)?),
         Stdio::Streams { .. } => None,
     };
-    let Streams { theirs, ours } =
-        prepare::streams(stdio, terminals.as_ref(), process.user.uid)?;
+    let Streams { theirs, ours } = prepare::streams(stdio, terminals.as_ref(), process.user.uid)?;
     let mut plan = prepare::plan(process, shared.possible, theirs, status.writer())?;
     plan.join = membership.join;
     let flags = CloneFlags::empty();
-    let (pid, pidfd) = launch(&thread, plan, status, flags, membership.unified)?;
-    Ok(Child::new(pid, pidfd, ours, Box::new((thread, Arc::clone(shared)))))
+    let process = launch(&thread, plan, status, flags, membership.unified)?;
+    let reaper = enter::reaper(&thread, &process.1)?;
+    let keep = Box::new((thread, Arc::clone(shared)));
+    Ok(Child::new(process, ours, reaper, keep))
 }

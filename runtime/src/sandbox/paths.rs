@@ -43,7 +43,8 @@ pub(super) fn masked() -> &'static [&'static CStr] {
                 continue;
             };
             if entry.path().join("thermal_throttle").exists()
-                && let Ok(path) = CString::new(format!("sys/devices/system/cpu/{name}/thermal_throttle"))
+                && let Ok(path) =
+                    CString::new(format!("sys/devices/system/cpu/{name}/thermal_throttle"))
             {
                 found.push(Box::leak(path.into_boxed_c_str()));
             }
@@ -53,6 +54,7 @@ pub(super) fn masked() -> &'static [&'static CStr] {
 }
 
 fn is_processor(name: &str) -> bool {
-    name.strip_prefix("cpu")
-        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    name.strip_prefix("cpu").is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }

@@ -167,12 +167,18 @@ impl Mounts<'_> {
                 target,
             },
             Source::Open(file) => Operation::Attach {
-                mount: bind(Some(file.as_fd()), Path::new(""), false, self.attributes | own)
-                    .map_err(Error::path("mount on", &mount.target))?,
+                mount: bind(
+                    Some(file.as_fd()),
+                    Path::new(""),
+                    false,
+                    self.attributes | own,
+                )
+                .map_err(Error::path("mount on", &mount.target))?,
                 target,
             },
             Source::Tmpfs { size, mode } => Operation::Attach {
-                mount: tmpfs(*size, *mode, own).map_err(Error::path("mount memory on", &mount.target))?,
+                mount: tmpfs(*size, *mode, own)
+                    .map_err(Error::path("mount memory on", &mount.target))?,
                 target,
             },
             Source::File {
@@ -200,7 +206,9 @@ impl Mounts<'_> {
     /// Has places to mount on made below `/dev`, which is the sandbox's own.
     fn places(&mut self, target: &CStr, mount: &Mount) -> Result<(), Error> {
         let bytes = target.to_bytes();
-        if !bytes.starts_with(b"dev/") || bytes.split(|byte| *byte == b'/').any(|name| name == b"..") {
+        if !bytes.starts_with(b"dev/")
+            || bytes.split(|byte| *byte == b'/').any(|name| name == b"..")
+        {
             return Ok(());
         }
         let above = bytes.iter().enumerate().skip(b"dev/".len());
@@ -389,8 +397,7 @@ pub(super) fn streams(
             })
         }
         (Stdio::Terminal(size), Some(terminals)) => {
-            let (master, slave) =
-                terminal::open(terminals.as_fd(), size, uid).map_err(failed)?;
+            let (master, slave) = terminal::open(terminals.as_fd(), size, uid).map_err(failed)?;
             let slave = above_streams(slave)?;
             let copy = || rustix::io::fcntl_dupfd_cloexec(&slave, 3);
             let copies = copy().and_then(|one| Ok((one, copy()?)));
@@ -408,11 +415,7 @@ pub(super) fn streams(
 }
 
 /// Their end of one stream, and ours if it is a pipe. A pipe belongs to the user, who may open it again by name.
-fn stream(
-    stream: Stream,
-    output: bool,
-    uid: u32,
-) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
+fn stream(stream: Stream, output: bool, uid: u32) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
     let failed = || Error::system("open a standard stream");
     let (theirs, ours) = match stream {
         Stream::Null => {

@@ -64,11 +64,7 @@ const TTY_GROUP: u32 = 5;
 
 /// A file system of pseudo terminals, detached.
 pub(super) fn terminals() -> Result<OwnedFd, Errno> {
-    let options = [
-        (c"ptmxmode", c"0666"),
-        (c"mode", c"0620"),
-        (c"gid", c"5"),
-    ];
+    let options = [(c"ptmxmode", c"0666"), (c"mode", c"0620"), (c"gid", c"5")];
     let attributes = MountAttributes::NO_SUID | MountAttributes::NO_EXEC;
     file_system(c"devpts", &options, attributes)
 }

@@ -76,12 +76,15 @@ struct Range {
 pub(super) fn program(capabilities: Capabilities) -> Vec<SeccompInstruction> {
     let mut program = vec![statement(LOAD, ARCHITECTURE)];
     for architecture in ARCHITECTURES {
-        let mut body = vec![statement(LOAD, NUMBER)];
-        body.extend(tree(&ranges(architecture, capabilities)));
+        let mut body = Assembler::default();
+        let start = body.tree(&ranges(architecture, capabilities));
+        body.goto(start);
+        body.push(statement(LOAD, NUMBER));
+        let body = body.finish();
         // The body may be longer than a conditional jump reaches, so it is jumped over by a plain one.
         program.push(test(JUMP_IF_EQUAL, architecture.audit, 1, 0));
         program.push(statement(JUMP, body.len() as u32));
-        program.append(&mut body);
+        program.extend(body);
     }
     program.push(statement(RETURN, verdict(Action::Refuse)));
     program
@@ -134,45 +137,103 @@ fn push(ranges: &mut Vec<Range>, start: u32, action: Action) {
     }
 }
 
-/// Code that, with the number loaded, decides it among these ranges.
-fn tree(ranges: &[Range]) -> Vec<SeccompInstruction> {
-    if let [range] = ranges {
-        return leaf(range.action);
-    }
-    let (low, high) = ranges.split_at(ranges.len() / 2);
-    let low_code = tree(low);
-    let mut code = match u8::try_from(low_code.len()) {
-        Ok(distance) => vec![test(JUMP_IF_AT_LEAST, high[0].start, distance, 0)],
-        Err(_) => vec![
-            test(JUMP_IF_AT_LEAST, high[0].start, 0, 1),
-            statement(JUMP, low_code.len() as u32),
-        ],
-    };
-    code.extend(low_code);
-    code.extend(tree(high));
-    code
+/// A place in a program that is being made: its distance from the end.
+type Place = usize;
+
+/// Makes a program from its end, so that where jumps lead is known, and what is needed often is there once.
+#[derive(Debug, Default)]
+struct Assembler {
+    reversed: Vec<SeccompInstruction>,
+    returns: Vec<(Action, Place)>,
 }
 
-/// Code that carries out an action.
-fn leaf(action: Action) -> Vec<SeccompInstruction> {
-    match action {
-        Action::Allow | Action::Refuse | Action::Unknown => {
-            vec![statement(RETURN, verdict(action))]
+impl Assembler {
+    /// Code that, with a number loaded, decides it among these ranges.
+    fn tree(&mut self, ranges: &[Range]) -> Place {
+        if let [range] = ranges {
+            return self.leaf(range.action);
         }
-        Action::AllowWithout(bits) => vec![
-            statement(LOAD, FIRST_ARGUMENT),
-            statement(AND, bits),
-            test(JUMP_IF_EQUAL, 0, 1, 0),
-            statement(RETURN, verdict(Action::Refuse)),
-            statement(RETURN, verdict(Action::Allow)),
-        ],
-        Action::AllowFirstArgument(allowed) => {
-            // The kernel takes these arguments as 32-bit numbers, so the upper half must not matter here either.
-            let mut code = vec![statement(LOAD, FIRST_ARGUMENT)];
-            let arguments = argument_ranges(allowed);
-            code.extend(tree(&arguments));
-            code
+        let (low, high) = ranges.split_at(ranges.len() / 2);
+        let above = self.tree(high);
+        let below = self.tree(low);
+        self.branch(JUMP_IF_AT_LEAST, high[0].start, above, below)
+    }
+
+    /// Code that carries out an action.
+    fn leaf(&mut self, action: Action) -> Place {
+        // The kernel takes the arguments that are looked at as 32-bit numbers, so their upper halves must not matter.
+        match action {
+            Action::Allow | Action::Refuse | Action::Unknown => self.answer(action),
+            Action::AllowWithout(bits) => {
+                let allow = self.answer(Action::Allow);
+                let refuse = self.answer(Action::Refuse);
+                self.branch(JUMP_IF_EQUAL, 0, allow, refuse);
+                self.push(statement(AND, bits));
+                self.push(statement(LOAD, FIRST_ARGUMENT))
+            }
+            Action::AllowFirstArgument(allowed) => {
+                let start = self.tree(&argument_ranges(allowed));
+                self.goto(start);
+                self.push(statement(LOAD, FIRST_ARGUMENT))
+            }
         }
+    }
+
+    /// A return of this answer within reach.
+    fn answer(&mut self, action: Action) -> Place {
+        let known = self
+            .returns
+            .iter()
+            .rev()
+            .find(|(known, _)| *known == action);
+        if let Some((_, place)) = known
+            && self.distance(*place) < 200
+        {
+            return *place;
+        }
+        let place = self.push(statement(RETURN, verdict(action)));
+        self.returns.push((action, place));
+        place
+    }
+
+    fn branch(&mut self, code: u16, operand: u32, yes: Place, no: Place) -> Place {
+        let yes = self.near(yes);
+        let no = self.near(no);
+        let (yes, no) = (self.distance(yes), self.distance(no));
+        self.push(test(code, operand, yes as u8, no as u8))
+    }
+
+    /// A place that leads to this one and is in the reach of a conditional jump.
+    fn near(&mut self, place: Place) -> Place {
+        match self.distance(place) {
+            0..=254 => place,
+            distance => self.push(statement(JUMP, distance as u32)),
+        }
+    }
+
+    /// Makes `place` the next to be executed after what comes before it in the program.
+    fn goto(&mut self, place: Place) {
+        match self.distance(place) {
+            0 => {}
+            distance => {
+                self.push(statement(JUMP, distance as u32));
+            }
+        }
+    }
+
+    /// How many instructions the next one would skip to get there.
+    fn distance(&self, place: Place) -> usize {
+        self.reversed.len() - 1 - place
+    }
+
+    fn push(&mut self, instruction: SeccompInstruction) -> Place {
+        self.reversed.push(instruction);
+        self.reversed.len() - 1
+    }
+
+    fn finish(mut self) -> Vec<SeccompInstruction> {
+        self.reversed.reverse();
+        self.reversed
     }
 }
 

@@ -66,7 +66,13 @@ impl Rule {
     /// What becomes of the call for a process with these capabilities.
     pub(super) fn action(self, capabilities: Capabilities) -> Action {
         let administers = capabilities.contains(Capability::SysAdmin);
-        let when = |allowed| if allowed { Action::Allow } else { Action::Refuse };
+        let when = |allowed| {
+            if allowed {
+                Action::Allow
+            } else {
+                Action::Refuse
+            }
+        };
         match self {
             Self::Always => Action::Allow,
             Self::Needs(capability) => when(capabilities.contains(capability)),

@@ -13,7 +13,10 @@ pub(super) const NONE: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
     /// Its name.
-    #[cfg_attr(not(test), allow(dead_code, reason = "names the row for readers and tests"))]
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "names the row for readers and tests")
+    )]
     pub(super) name: &'static str,
     /// Its numbers on x86-64, i386, arm64 and 32-bit ARM.
     pub(super) numbers: [u32; 4],

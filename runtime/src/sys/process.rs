@@ -98,7 +98,14 @@ pub(crate) fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
     raw::check(unsafe {
         raw::syscall(
             libc::SYS_close_range,
-            [first as usize, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0, 0],
+            [
+                first as usize,
+                u32::MAX as usize,
+                CLOSE_RANGE_CLOEXEC,
+                0,
+                0,
+                0,
+            ],
         )
     })
     .map(drop)

@@ -13,8 +13,5 @@ fn nodes_can_be_made_but_only_harmless_ones_opened() {
         for n in mem disk; do dd if=$n of=/dev/null bs=1 count=1 2>&1 | grep -o 'not permitted'; done",
     );
     spec.root.upper = Some(changes.spec());
-    assert_eq!(
-        output(spec),
-        "made\nopened\nnot permitted\nnot permitted"
-    );
+    assert_eq!(output(spec), "made\nopened\nnot permitted\nnot permitted");
 }

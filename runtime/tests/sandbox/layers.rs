@@ -48,7 +48,8 @@ fn names(directory: &Path) -> Vec<String> {
 #[test]
 fn changes_go_to_the_upper_directory_and_nothing_else() {
     let changes = Changes::new();
-    let mut spec = shell("echo new > /work/new; rm /etc/hosts; chmod 700 /tmp; echo x > /dev/shm/x");
+    let mut spec =
+        shell("echo new > /work/new; rm /etc/hosts; chmod 700 /tmp; echo x > /dev/shm/x");
     spec.root.upper = Some(changes.spec());
     output(spec);
     assert_eq!(names(&changes.upper()), ["etc", "tmp", "work"]);
@@ -194,7 +195,10 @@ fn host_paths_are_bound() {
     );
     spec.mounts = vec![
         mount("/mnt", bind("")),
-        read_only("/work", Source::Open(fs::File::open(host.path()).unwrap().into())),
+        read_only(
+            "/work",
+            Source::Open(fs::File::open(host.path()).unwrap().into()),
+        ),
         read_only("/etc/hosts", bind("file")),
     ];
     assert_eq!(output(spec), "host\nhost\nkept");
@@ -327,6 +331,9 @@ fn stubs_take_no_way_around() {
             kind: StubKind::File,
             parents: vec![],
         };
-        assert!(prepare_stubs(directory.path(), &looks, &[stub]).is_err(), "{path}");
+        assert!(
+            prepare_stubs(directory.path(), &looks, &[stub]).is_err(),
+            "{path}"
+        );
     }
 }

@@ -55,7 +55,9 @@ fn a_sandbox_outlives_the_handle_it_was_made_with() {
 fn holder() {
     let mark = std::env::var("MARK").unwrap();
     let changes = Changes::new();
-    let mut spec = shell(&format!("setsid /bin/sleep {mark} & exec /bin/sleep {mark}"));
+    let mut spec = shell(&format!(
+        "setsid /bin/sleep {mark} & exec /bin/sleep {mark}"
+    ));
     spec.root.upper = Some(changes.spec());
     if let Ok(uid) = std::env::var("HOLDER_UID") {
         spec.process.user.uid = uid.parse().unwrap();
@@ -134,7 +136,11 @@ fn a_number_taken_by_another_process_is_not_entered() {
         start_time: own.start_time + 1,
         ..own
     };
-    let entered = runtime().enter(later, &Process::new(vec!["/bin/true".to_owned()]), Stdio::piped());
+    let entered = runtime().enter(
+        later,
+        &Process::new(vec!["/bin/true".to_owned()]),
+        Stdio::piped(),
+    );
     assert!(matches!(entered, Err(runtime::Error::Gone)));
 }
 
@@ -145,7 +151,10 @@ fn descriptors_and_cgroups_do_not_pile_up() {
     finish(own.spawn(shell("true")).unwrap());
     let before = count();
     for _ in 0..20 {
-        let output = finish(own.spawn(shell("cat /proc/self/cgroup | grep ^0:")).unwrap());
+        let output = finish(
+            own.spawn(shell("cat /proc/self/cgroup | grep ^0:"))
+                .unwrap(),
+        );
         assert_eq!(output.stdout, "0::/\n");
     }
     assert!(count() <= before + 2);

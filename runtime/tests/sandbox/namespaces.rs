@@ -95,7 +95,8 @@ fn kernel_paths_are_masked() {
 
 #[test]
 fn kernel_settings_are_read_only() {
-    let script = "for f in /proc/sys/kernel/hostname /proc/sysrq-trigger /proc/irq/default_smp_affinity \
+    let script =
+        "for f in /proc/sys/kernel/hostname /proc/sysrq-trigger /proc/irq/default_smp_affinity \
         /sys/kernel/profiling /sys/fs/cgroup/cgroup.procs; do
         [ ! -e $f ] || (echo 1 > $f) 2>&1 | grep -q 'Read-only file system' || echo $f; done";
     assert_eq!(output(shell(script)), "");
@@ -103,7 +104,8 @@ fn kernel_settings_are_read_only() {
 
 #[test]
 fn basic_devices_are_there_and_work() {
-    let script = "echo x > /dev/null && head -c 4 /dev/zero | wc -c && head -c 4 /dev/urandom | wc -c
+    let script =
+        "echo x > /dev/null && head -c 4 /dev/zero | wc -c && head -c 4 /dev/urandom | wc -c
         (echo x > /dev/full) 2>/dev/null || echo full
         ls /dev; for l in fd stdin ptmx; do readlink /dev/$l; done; stat -c %a /dev/null /dev/shm";
     let expected = "4\n4\nfull\ncore\nfd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\n\

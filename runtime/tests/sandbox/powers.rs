@@ -137,7 +137,9 @@ fn user(uid: u32, gid: u32) -> User {
 
 #[test]
 fn user_and_groups_are_the_given_ones() {
-    let mut spec = shell("id -u; id -g; id -G; echo x > /dev/stdout; touch /work/file && stat -c %u:%g /work/file");
+    let mut spec = shell(
+        "id -u; id -g; id -G; echo x > /dev/stdout; touch /work/file && stat -c %u:%g /work/file",
+    );
     spec.process.user = User {
         groups: vec![1000, 10, 44],
         ..user(1234, 1000)
@@ -163,7 +165,9 @@ fn limits_are_set_and_impossible_ones_cut() {
         limit(Resource::Core, Some(0), Some(0)),
     ];
     assert_eq!(output(spec), "100\n200\n0");
-    let hard = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap();
+    let hard = rustix::process::getrlimit(Resource::Nofile)
+        .maximum
+        .unwrap();
     let mut spec = shell("ulimit -n");
     spec.process.limits = vec![limit(Resource::Nofile, Some(hard * 2), Some(hard * 2))];
     let got: u64 = output(spec).parse().unwrap();

@@ -59,11 +59,7 @@ fn programs_are_found_as_a_shell_finds_them() {
             127,
             "exec `absent`: executable file not found in $PATH",
         ),
-        (
-            "/absent",
-            127,
-            "exec `/absent`: no such file or directory",
-        ),
+        ("/absent", 127, "exec `/absent`: no such file or directory"),
         (
             "/two/orphan",
             127,
@@ -104,7 +100,10 @@ fn bad_commands_are_refused_in_words() {
 #[test]
 fn environment_and_directory_are_the_given_ones() {
     let mut spec = command(&["/bin/env"]);
-    spec.process.env = vec![("A".to_owned(), "1 2".to_owned()), ("B".to_owned(), String::new())];
+    spec.process.env = vec![
+        ("A".to_owned(), "1 2".to_owned()),
+        ("B".to_owned(), String::new()),
+    ];
     assert_eq!(output(spec), "A=1 2\nB=");
     let mut spec = command(&["/bin/pwd"]);
     spec.process.cwd = "/work".into();

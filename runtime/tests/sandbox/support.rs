@@ -22,7 +22,9 @@ pub(crate) fn base() -> &'static Path {
     static BASE: LazyLock<TempDir> = LazyLock::new(|| {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
-        for name in ["bin", "etc", "proc", "sys", "dev", "tmp", "root", "mnt", "work"] {
+        for name in [
+            "bin", "etc", "proc", "sys", "dev", "tmp", "root", "mnt", "work",
+        ] {
             fs::create_dir(root.join(name)).unwrap();
         }
         fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();

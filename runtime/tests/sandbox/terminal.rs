@@ -25,19 +25,20 @@ fn read(child: &Child) -> String {
 
 #[test]
 fn a_terminal_is_one_inside() {
-    let mut spec = shell("tty; stty size; test -c /dev/console && echo console; ls -1 /dev/pts; echo x > /dev/tty");
+    let mut spec = shell(
+        "tty; stty size; test -c /dev/console && echo console; ls -1 /dev/pts; echo x > /dev/tty",
+    );
     spec.stdio = Stdio::Terminal(SIZE);
     let mut child = runtime().spawn(spec).unwrap();
-    assert_eq!(
-        read(&child),
-        "/dev/pts/0\n33 77\nconsole\n0\nptmx\nx\n"
-    );
+    assert_eq!(read(&child), "/dev/pts/0\n33 77\nconsole\n0\nptmx\nx\n");
     assert!(child.wait().unwrap().success());
 }
 
 #[test]
 fn what_is_typed_is_read_and_control_c_interrupts() {
-    let mut spec = shell("trap 'echo got it; exit 5' INT; read line; echo \"<$line>\"; while :; do sleep 0.01; done");
+    let mut spec = shell(
+        "trap 'echo got it; exit 5' INT; read line; echo \"<$line>\"; while :; do sleep 0.01; done",
+    );
     spec.stdio = Stdio::Terminal(SIZE);
     let mut child = runtime().spawn(spec).unwrap();
     let terminal = child.terminal.take().unwrap();
@@ -80,7 +81,9 @@ fn a_terminal_belongs_to_its_user() {
 #[test]
 fn who_enters_can_have_a_terminal_too() {
     let inside = runtime().spawn(command(&["/bin/sleep", "100"])).unwrap();
-    let args = ["/bin/sh", "-c", "tty; stty size"].map(str::to_owned).to_vec();
+    let args = ["/bin/sh", "-c", "tty; stty size"]
+        .map(str::to_owned)
+        .to_vec();
     let mut process = Process::new(args);
     process.env = vec![("PATH".to_owned(), "/bin".to_owned())];
     let entered = runtime()

@@ -134,9 +134,11 @@ fn other_architectures_and_conventions_are_refused() {
 #[test]
 fn decisions_are_short() {
     let program = program(Capabilities::DEFAULT);
-    assert!(program.len() < 600, "{} instructions", program.len());
+    assert!(program.len() < 320, "{} instructions", program.len());
     let audit = ARCHITECTURES[0].audit;
-    let longest = (0..500).map(|number| run(&program, audit, number, 0).1).max();
+    let longest = (0..500)
+        .map(|number| run(&program, audit, number, 0).1)
+        .max();
     assert!(longest.is_some_and(|steps| steps <= 16), "{longest:?}");
 }
 
@@ -173,7 +175,14 @@ fn the_table_is_in_order_and_names_nothing_twice() {
         numbers.dedup();
         assert_eq!(numbers.len(), before, "column {column}");
     }
-    for name in ["keyctl", "add_key", "io_uring_setup", "userfaultfd", "kexec_load", "swapon"] {
+    for name in [
+        "keyctl",
+        "add_key",
+        "io_uring_setup",
+        "userfaultfd",
+        "kexec_load",
+        "swapon",
+    ] {
         assert!(TABLE.iter().all(|row| row.name != name), "{name}");
     }
 }
