@@ -112,7 +112,7 @@ impl Engine {
 
     /// Opens a layer's index and keeps it open.
     pub(crate) fn remember(&self, stored: cache::Layer) -> Result<Sealed, StepError> {
-        let index = Index::open(&stored.tar(), &stored.index())?;
+        let index = Index::open(&stored.index(), &stored.tar())?;
         let sealed = Sealed {
             diff_id: stored.diff_id,
             index: Arc::new(index),

@@ -114,7 +114,7 @@ pub enum StepError {
         /// The image's name.
         reference: String,
         /// What went wrong.
-        source: Box<image::Error>,
+        source: Box<ImageError>,
     },
     /// A user or group of the instruction does not exist.
     #[error(transparent)]
@@ -279,6 +279,42 @@ pub enum ImageError {
     /// A step that the image is made of failed while it was sealed.
     #[error(transparent)]
     Sealing(#[from] Arc<StepError>),
+    /// The file with the credentials of registries cannot be used.
+    #[error("cannot use the credentials in `{}`", path.display())]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: image::registry::CredentialError,
+    },
+    /// The store has lost a layer, and no registry is known to have it.
+    #[error("layer `{layer}` of `{image}` is not in the store; pull the image again")]
+    LostLayer {
+        /// The layer's diff ID.
+        layer: String,
+        /// The image.
+        image: String,
+    },
+    /// The store has lost the config of an image.
+    #[error("the config of `{0}` is not in the store; pull the image again")]
+    LostConfig(String),
+    /// An image that is to be removed is in use.
+    #[error("cannot remove `{image}`: container `{container}` uses it; force it to remove it anyway")]
+    InUse {
+        /// As it was named.
+        image: String,
+        /// A container of it.
+        container: String,
+    },
+    /// An image that is to be removed by its id has several names.
+    #[error("cannot remove `{0}` by its id: it has several names; remove these, or force it")]
+    SeveralNames(String),
+    /// A name by which nothing can be pushed or tagged, since it has a digest.
+    #[error("`{0}` has a digest; a name with a tag is needed")]
+    FixedName(String),
+    /// The work was stopped.
+    #[error("cancelled")]
+    Cancelled,
     /// A file of the host could not be used.
     #[error("cannot {action} `{}`", path.display())]
     Io {
@@ -289,7 +325,25 @@ pub enum ImageError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// An output that asks for what is not supported.
+    /// An attribute of an output that its type does not have, or that is not supported.
+    #[error("`{key}` is not an attribute of `type={kind}`")]
+    Attribute {
+        /// The attribute.
+        key: String,
+        /// The type of the output.
+        kind: &'static str,
+    },
+    /// An attribute of an output with a value that makes no sense.
+    #[error("`{key}` is {expected}, not `{value}`")]
+    AttributeValue {
+        /// The attribute.
+        key: &'static str,
+        /// What it could be.
+        expected: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// An output whose attributes need a destination of another kind.
     #[error("{0}")]
-    Unsupported(String),
+    Destination(&'static str),
 }

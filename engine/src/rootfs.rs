@@ -87,7 +87,11 @@ impl Layer {
     fn tree(&self) -> Result<Arc<dyn LayerTree>, layer::Error> {
         match &*self.0 {
             Inner::Stored(sealed) => Ok(Arc::clone(&sealed.index) as Arc<dyn LayerTree>),
-            Inner::Fresh { upper, .. } => Ok(Arc::new(UpperDir::open(&upper.upper)?)),
+            Inner::Fresh { upper, sealing } => match sealing.peek() {
+                // An index is read without system calls.
+                Some(Ok(sealed)) => Ok(Arc::clone(&sealed.layer.index) as Arc<dyn LayerTree>),
+                _ => Ok(Arc::new(UpperDir::open(&upper.upper)?)),
+            },
         }
     }
 

@@ -177,8 +177,13 @@ pub async fn fetch_layers(
         .iter()
         .filter(|layer| seen.insert(layer.diff_id))
         .collect();
-    stream::iter(distinct)
+    // Made before they are put in a stream: a closure of the stream would not be general enough in its lifetimes for
+    // a caller whose future is boxed.
+    let fetches: Vec<_> = distinct
+        .into_iter()
         .map(|layer| fetch_layer(client, &image.reference, layer, sink, observer))
+        .collect();
+    stream::iter(fetches)
         .buffer_unordered(PARALLEL)
         .try_collect()
         .await

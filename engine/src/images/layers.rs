@@ -1,0 +1,88 @@
+//! Brings the layers of images into the store.
+
+use std::sync::Arc;
+
+use image::pull::{RemoteImage, fetch_layers};
+use image::transfer::{LayerSink, Observer};
+use solver::KeyWriter;
+
+use super::observer::RowObserver;
+use super::record::{Documents, Origin};
+use super::resolve::ResolvedImage;
+use super::sink::StoreSink;
+use super::work::blocking;
+use crate::engine::Engine;
+use crate::error::ImageError;
+use crate::progress::Row;
+use crate::rootfs::Sealed;
+
+impl Engine {
+    /// The layers of an image, lowest first. Those that the store lacks are fetched, which `row` shows; the image is
+    /// then kept under its name for later builds.
+    pub(crate) async fn image_layers(
+        &self,
+        image: &ResolvedImage,
+        row: &Row,
+    ) -> Result<Vec<Sealed>, ImageError> {
+        self.bring(image, row, Origin::Build).await?;
+        let (engine, image) = (self.clone(), image.clone());
+        blocking(move || engine.sealed_layers(&image)).await
+    }
+
+    /// The layers of an image that the store has.
+    fn sealed_layers(&self, image: &ResolvedImage) -> Result<Vec<Sealed>, ImageError> {
+        let layers = image.layers.iter().map(|layer| {
+            let sealed = self.sealed_layer(layer).map_err(Arc::new)?;
+            sealed.ok_or_else(|| ImageError::LostLayer {
+                layer: layer.to_string(),
+                image: image.reference.familiar(),
+            })
+        });
+        layers.collect()
+    }
+
+    /// Sees that the store has an image that was found in a registry. Of several who want the same one, in this
+    /// process or others, one fetches it.
+    pub(super) async fn bring(
+        &self,
+        image: &ResolvedImage,
+        row: &Row,
+        origin: Origin,
+    ) -> Result<(), ImageError> {
+        let Some(remote) = &image.remote else {
+            return Ok(());
+        };
+        if !self.has_layers(image)? {
+            let mut key = KeyWriter::new("rbuild pull", 1);
+            key.text(&image.id.to_string());
+            let _alone = self.store().exclusive(&key.finish()).await?;
+            self.fetch(remote, row).await?;
+        }
+        let documents = Documents {
+            id: &remote.id,
+            config: &remote.config_bytes,
+            manifest: Some((&remote.manifest.digest, &remote.manifest_bytes)),
+        };
+        self.record_image(documents, &image.layers)?;
+        let target = Some(remote.target.digest);
+        self.name_image(&image.reference, &image.id, target, origin)
+    }
+
+    fn has_layers(&self, image: &ResolvedImage) -> Result<bool, ImageError> {
+        for layer in &image.layers {
+            if self.store().layers().get(layer)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn fetch(&self, remote: &RemoteImage, row: &Row) -> Result<(), ImageError> {
+        let sink = Arc::new(StoreSink::new(self));
+        let into: Arc<dyn LayerSink> = Arc::clone(&sink) as _;
+        let observer: Arc<dyn Observer> = Arc::new(RowObserver::new(row.clone()));
+        fetch_layers(self.client()?, remote, &into, &observer).await?;
+        let layers: Vec<_> = remote.layers.iter().map(|layer| layer.diff_id).collect();
+        blocking(move || sink.settle(&layers)).await
+    }
+}

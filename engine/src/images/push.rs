@@ -1,0 +1,84 @@
+//! Sends images to registries.
+
+use std::sync::Arc;
+
+use image::manifest::Descriptor;
+use image::push::{LocalImage, PushOptions, push};
+use image::transfer::{LayerSource, Observer};
+use image::{Compression, Encoding, MediaTypes, Reference};
+
+use super::observer::RowObserver;
+use super::record::Origin;
+use super::source::StoreSource;
+use super::work::Scratch;
+use crate::engine::Engine;
+use crate::error::ImageError;
+use crate::event::Listener;
+use crate::progress::{Progress, Row};
+
+/// An image that was sent.
+#[derive(Debug, Clone)]
+pub struct Pushed {
+    /// The name that it was sent under.
+    pub reference: Reference,
+    /// The pointer to its manifest in the registry.
+    pub manifest: Descriptor,
+}
+
+impl Engine {
+    /// Sends the image of a name to the registry in the name.
+    pub async fn push(
+        &self,
+        reference: &Reference,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Pushed, ImageError> {
+        if reference.digest().is_some() {
+            return Err(ImageError::FixedName(reference.familiar()));
+        }
+        let progress = Progress::new(listener);
+        let row = progress.start(format!("push {}", reference.familiar()));
+        row.finish(self.push_with(reference, &row).await)
+    }
+
+    async fn push_with(&self, reference: &Reference, row: &Row) -> Result<Pushed, ImageError> {
+        let name = reference.to_string();
+        let tag = self.store().images().named(&name)?;
+        let image = tag.and_then(|tag| self.store().images().get(&tag.image).transpose());
+        let image = image.transpose()?;
+        let image = image.ok_or_else(|| ImageError::NotFound(reference.familiar()))?;
+        let (config, _) = self.image_config(&name, &image.id)?;
+        let local = LocalImage {
+            config,
+            layers: image.layers,
+        };
+        let encoding = Compression::Gzip.into();
+        let targets = std::slice::from_ref(reference);
+        let manifest = self.send(&local, targets, encoding, MediaTypes::Oci, row).await?;
+        self.name_image(reference, &image.id, Some(manifest.digest), Origin::User)?;
+        Ok(Pushed {
+            reference: reference.clone(),
+            manifest,
+        })
+    }
+
+    /// Sends an image whose layers are in the store.
+    pub(crate) async fn send(
+        &self,
+        image: &LocalImage,
+        targets: &[Reference],
+        encoding: Encoding,
+        media_types: MediaTypes,
+        row: &Row,
+    ) -> Result<Descriptor, ImageError> {
+        let scratch = Scratch::new(self.store())?;
+        let options = PushOptions {
+            encoding,
+            media_types,
+            scratch: scratch.path().to_owned(),
+        };
+        let source: Arc<dyn LayerSource> = Arc::new(StoreSource(self.clone()));
+        let observer: Arc<dyn Observer> = Arc::new(RowObserver::new(row.clone()));
+        let client = self.client()?;
+        Ok(push(client, image, targets, &options, &source, &observer).await?)
+    }
+}

@@ -1,0 +1,112 @@
+//! Keeps images and their names in the store.
+
+use std::time::SystemTime;
+
+use cache::{Image, Tag};
+use image::config::ImageConfig;
+use image::manifest::{Descriptor, Manifest};
+use image::{Compression, MediaTypes, Reference};
+use layer::{DiffId, Digest};
+
+use super::names;
+use crate::engine::Engine;
+use crate::error::ImageError;
+
+/// The documents of an image that comes into the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Documents<'a> {
+    /// The digest of the config: the image's id.
+    pub(crate) id: &'a Digest,
+    /// The config's bytes.
+    pub(crate) config: &'a [u8],
+    /// The manifest's digest and bytes, where it came with one.
+    pub(crate) manifest: Option<(&'a Digest, &'a [u8])>,
+}
+
+/// Who gave an image its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The user.
+    User,
+    /// A build that starts from it.
+    Build,
+}
+
+impl Engine {
+    /// Keeps an image whose layers are in the store. One that is there already keeps its place in time.
+    pub(crate) fn record_image(
+        &self,
+        documents: Documents<'_>,
+        layers: &[DiffId],
+    ) -> Result<(), ImageError> {
+        let store = self.store();
+        store.blobs().put(documents.id, documents.config)?;
+        if let Some((digest, bytes)) = documents.manifest {
+            store.blobs().put(digest, bytes)?;
+        }
+        let known = store.images().get(documents.id)?;
+        if known.is_none_or(|known| known.layers != layers) {
+            store.images().put(&Image {
+                id: *documents.id,
+                layers: layers.to_vec(),
+                stored: SystemTime::now(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Gives an image a name. `manifest` is what the name leads to in a registry.
+    pub(crate) fn name_image(
+        &self,
+        reference: &Reference,
+        id: &Digest,
+        manifest: Option<Digest>,
+        origin: Origin,
+    ) -> Result<(), ImageError> {
+        let name = match origin {
+            Origin::User => names::of(reference),
+            Origin::Build => names::of_base(reference),
+        };
+        Ok(self.store().images().tag(&Tag {
+            name,
+            image: *id,
+            manifest,
+            tagged: SystemTime::now(),
+        })?)
+    }
+
+    /// The manifest of an image as it is in the store, where layers are not compressed: its bytes and the pointer to
+    /// them.
+    pub(crate) fn local_manifest(
+        &self,
+        name: &str,
+        config: &[u8],
+        layers: &[DiffId],
+    ) -> Result<(Vec<u8>, Descriptor), ImageError> {
+        let types = MediaTypes::Oci;
+        let media_type = types.layer(Compression::None);
+        let store = self.store().layers();
+        let layers = layers.iter().map(|layer| {
+            let stored = store.get(layer)?.ok_or_else(|| ImageError::LostLayer {
+                layer: layer.to_string(),
+                image: name.to_owned(),
+            })?;
+            Ok(Descriptor::new(&*media_type, *layer.digest(), stored.tar_size))
+        });
+        let layers = layers.collect::<Result<_, ImageError>>()?;
+        let config = Descriptor::of(types.config(), config);
+        Ok(Manifest::new(types, config, layers).encode())
+    }
+
+    /// The config of an image in the store.
+    pub(crate) fn image_config(
+        &self,
+        name: &str,
+        id: &Digest,
+    ) -> Result<(Vec<u8>, ImageConfig), ImageError> {
+        let bytes = self.store().blobs().get(id)?;
+        let bytes = bytes.ok_or_else(|| ImageError::LostConfig(name.to_owned()))?;
+        let config = ImageConfig::parse(name, &bytes)?;
+        Ok((bytes, config))
+    }
+}

@@ -1,0 +1,129 @@
+//! From the name of an image to its config, and to a name in the store.
+
+use std::sync::Arc;
+
+use cache::Image;
+use image::config::ImageConfig;
+use image::pull::{RemoteImage, fetch_image};
+use image::{Platform, Reference};
+use layer::{DiffId, Digest};
+
+use super::record::Origin;
+use crate::engine::Engine;
+use crate::error::ImageError;
+use crate::event::Listener;
+use crate::progress::{Progress, Row};
+
+/// An image whose config is known. Its layers need not be in the store yet.
+#[derive(Debug, Clone)]
+pub struct ResolvedImage {
+    /// The name that it was found by.
+    pub reference: Reference,
+    /// The digest of its config.
+    pub id: Digest,
+    /// How containers of it start, and how it was made.
+    pub config: ImageConfig,
+    /// Its layers, lowest first.
+    pub layers: Vec<DiffId>,
+    /// Where it is in its registry; `None` for one that was found in the store.
+    pub(super) remote: Option<Arc<RemoteImage>>,
+}
+
+/// An image that was pulled.
+#[derive(Debug, Clone)]
+pub struct Pulled {
+    /// Its full name.
+    pub reference: Reference,
+    /// The digest of its config.
+    pub id: Digest,
+    /// The digest that the name leads to in the registry: that of a manifest or of an index.
+    pub digest: Digest,
+    /// Whether the name was new, or led to another image before.
+    pub is_new: bool,
+}
+
+impl Engine {
+    /// Finds the image of a name: in the store if it is there whole, else, or with `pull` always, in its registry.
+    /// Layers are not fetched yet. `row` shows the digest that was found.
+    pub async fn resolve_image(
+        &self,
+        reference: &Reference,
+        pull: bool,
+        row: Option<&Row>,
+    ) -> Result<ResolvedImage, ImageError> {
+        if !pull && let Some(image) = self.local_image(reference)? {
+            return Ok(image);
+        }
+        let remote = fetch_image(self.client()?, reference, &Platform::host()).await?;
+        self.store().blobs().put(&remote.id, &remote.config_bytes)?;
+        if let Some(row) = row {
+            let resolved = reference.with_digest(remote.target.digest);
+            let size = remote.target.size;
+            row.transfer(format!("resolve {resolved}"), size, Some(size), true);
+        }
+        Ok(ResolvedImage {
+            reference: reference.clone(),
+            id: remote.id,
+            config: remote.config.clone(),
+            layers: remote.layers.iter().map(|layer| layer.diff_id).collect(),
+            remote: Some(Arc::new(remote)),
+        })
+    }
+
+    /// The image of a name if the store has all of it.
+    pub fn local_image(&self, reference: &Reference) -> Result<Option<ResolvedImage>, ImageError> {
+        let Some(tag) = self.base_tag(reference)? else {
+            return Ok(None);
+        };
+        let Some(image) = self.store().images().get(&tag.image)? else {
+            return Ok(None);
+        };
+        self.whole_image(reference, image)
+    }
+
+    fn whole_image(
+        &self,
+        reference: &Reference,
+        image: Image,
+    ) -> Result<Option<ResolvedImage>, ImageError> {
+        let Some(bytes) = self.store().blobs().get(&image.id)? else {
+            return Ok(None);
+        };
+        for layer in &image.layers {
+            if self.store().layers().get(layer)?.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(ResolvedImage {
+            reference: reference.clone(),
+            id: image.id,
+            config: ImageConfig::parse(&reference.familiar(), &bytes)?,
+            layers: image.layers,
+            remote: None,
+        }))
+    }
+
+    /// Brings an image from its registry into the store, under its name.
+    pub async fn pull(
+        &self,
+        reference: &Reference,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Pulled, ImageError> {
+        let progress = Progress::new(listener);
+        let row = progress.start(format!("pull {}", reference.familiar()));
+        row.finish(self.pull_with(reference, &row).await)
+    }
+
+    async fn pull_with(&self, reference: &Reference, row: &Row) -> Result<Pulled, ImageError> {
+        let before = self.store().images().named(&super::names::of(reference))?;
+        let resolved = self.resolve_image(reference, true, Some(row)).await?;
+        self.bring(&resolved, row, Origin::User).await?;
+        let target = resolved.remote.as_ref().map(|remote| remote.target.digest);
+        Ok(Pulled {
+            reference: reference.clone(),
+            id: resolved.id,
+            digest: target.unwrap_or(resolved.id),
+            is_new: before.is_none_or(|tag| tag.image != resolved.id),
+        })
+    }
+}

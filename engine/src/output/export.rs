@@ -1,0 +1,136 @@
+//! Images to the store, to registries and to archives.
+
+use image::Reference;
+use image::archive::{ArchiveFormat, ArchiveImage, ArchiveOptions, write_archive, write_layout};
+use image::manifest::Descriptor;
+use layer::Digest;
+
+use super::attributes::{ArchivePlace, Form};
+use super::write::{Export, Exported, part};
+use crate::error::ImageError;
+use crate::images::{
+    Documents, Origin, RowObserver, Scratch, Stop, Stoppable, StoreSource, blocking,
+};
+use crate::progress::Row;
+
+impl Export<'_> {
+    /// Puts the image into the store, sends it to registries, or both. `manifest` is its own in the store.
+    pub(super) async fn image(
+        &self,
+        names: &[Reference],
+        store: bool,
+        push: Option<Form>,
+        manifest: &[u8],
+        row: &Row,
+    ) -> Result<Exported, ImageError> {
+        if store {
+            self.keep(names, manifest, row).await?;
+        }
+        let pushed = match push {
+            Some(form) => Some(self.push(names, form, store, row).await?),
+            None => None,
+        };
+        Ok(Exported {
+            manifest: pushed,
+            names: names.to_vec(),
+        })
+    }
+
+    async fn keep(
+        &self,
+        names: &[Reference],
+        manifest: &[u8],
+        row: &Row,
+    ) -> Result<(), ImageError> {
+        let (engine, image) = (self.engine, self.image);
+        let digest = Digest::of(manifest);
+        let documents = Documents {
+            id: &image.id,
+            config: &image.bytes,
+            manifest: Some((&digest, manifest)),
+        };
+        // The layers are there, as each step has put its own into the store.
+        part(row, "exporting layers", async { Ok(()) }).await?;
+        part(row, format!("writing image {}", image.id), async {
+            engine.record_image(documents, &self.local.layers)
+        })
+        .await?;
+        for name in names {
+            let naming = async { engine.name_image(name, &image.id, None, Origin::User) };
+            part(row, format!("naming to {name}"), naming).await?;
+        }
+        Ok(())
+    }
+
+    async fn push(
+        &self,
+        names: &[Reference],
+        form: Form,
+        stored: bool,
+        row: &Row,
+    ) -> Result<Descriptor, ImageError> {
+        let (encoding, types) = (form.encoding, form.media_types);
+        let send = self.engine.send(&self.local, names, encoding, types, row);
+        let pushed = part(row, "pushing layers", send).await?;
+        for name in names {
+            let line = format!("pushing manifest for {name}@{}", pushed.digest);
+            row.transfer(line, 0, None, true);
+            if stored {
+                let digest = Some(pushed.digest);
+                self.engine.name_image(name, &self.image.id, digest, Origin::User)?;
+            }
+        }
+        Ok(pushed)
+    }
+
+    /// Writes the image to an archive.
+    pub(super) async fn archive(
+        &self,
+        names: Vec<Reference>,
+        format: ArchiveFormat,
+        to: &ArchivePlace,
+        form: Form,
+        row: &Row,
+    ) -> Result<Exported, ImageError> {
+        let scratch = Scratch::new(self.engine.store())?;
+        let options = ArchiveOptions {
+            format,
+            encoding: form.encoding,
+            media_types: form.media_types,
+            created: crate::images::created(&self.image.config),
+            scratch: scratch.path().to_owned(),
+        };
+        let images = [ArchiveImage {
+            image: self.local.clone(),
+            names: names.clone(),
+        }];
+        let (source, observer) = (
+            StoreSource(self.engine.clone()),
+            RowObserver::new(row.clone()),
+        );
+        let manifests = match to {
+            ArchivePlace::Directory(directory) => {
+                let directory = directory.clone();
+                let write = blocking(move || {
+                    Ok(write_layout(&images, &options, &source, &observer, &directory)?)
+                });
+                part(row, "sending directory", write).await?
+            }
+            ArchivePlace::Tar(to) => {
+                let (target, stop) = (to.create()?, Stop::default());
+                let (out, flag) = (target.file(), stop.flag());
+                let write = blocking(move || {
+                    let mut out = Stoppable { out, stop: flag };
+                    Ok(write_archive(&images, &options, &source, &observer, &mut out)?)
+                });
+                let manifests = part(row, "sending tarball", write).await?;
+                target.finish()?;
+                manifests
+            }
+        };
+        Ok(Exported {
+            manifest: manifests.into_iter().next(),
+            names,
+        })
+    }
+}
