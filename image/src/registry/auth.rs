@@ -16,7 +16,7 @@ use super::challenge::{self, Challenge};
 use super::credentials::Credential;
 use super::endpoint::is_private;
 use super::error::RegistryError;
-use super::request::{Call, read_bounded};
+use super::request::{Call, LOGIN_REFUSED, read_bounded};
 
 /// The largest answer of a token server that is read.
 const ANSWER_MAX: u64 = 1 << 20;
@@ -132,7 +132,7 @@ impl Client {
             _ => return Err(call.denied("it asks for a user and a password; log in first")),
         };
         if refused.as_ref() == Some(&token.header) {
-            return Err(call.denied("it refuses the user or the password"));
+            return Err(call.denied(LOGIN_REFUSED));
         }
         self.inner.tokens.put(&call.scope, token);
         Ok(())

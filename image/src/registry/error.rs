@@ -157,7 +157,9 @@ fn classify(error: &reqwest::Error, connect_timeout: Duration) -> Unreachable {
             return Unreachable::Name;
         }
         if let Some(found) = cause.downcast_ref::<io::Error>().and_then(classify_io) {
-            return found;
+            // What ends while connecting ends in the middle of TLS's greetings.
+            let greeting = error.is_connect() && found == Unreachable::Broken;
+            return if greeting { Unreachable::Tls } else { found };
         }
         next = cause.source();
     }
@@ -174,6 +176,13 @@ fn classify_io(error: &io::Error) -> Option<Unreachable> {
     let inner = error.get_ref();
     if inner.is_some_and(<dyn StdError + Send + Sync>::is::<DnsError>) {
         return Some(Unreachable::Name);
+    }
+    // What an I/O error wraps is not its source, but is passed over by `source`.
+    if let Some(found) = inner
+        .and_then(|inner| inner.downcast_ref::<io::Error>())
+        .and_then(classify_io)
+    {
+        return Some(found);
     }
     match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(_)) => return Some(Unreachable::Certificate),

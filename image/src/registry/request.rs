@@ -18,6 +18,9 @@ const ERROR_SHOWN_MAX: usize = 300;
 /// A registry that has taken a blob may first work on it.
 const UPLOAD_PATIENCE: u32 = 5;
 
+/// What is said where the registry says nothing.
+pub(super) const LOGIN_REFUSED: &str = "the login is not accepted";
+
 /// One thing that is asked of a registry.
 pub(super) struct Call<'a> {
     pub(super) repository: &'a Repository,
@@ -77,6 +80,7 @@ impl<'a> Call<'a> {
         let reason = reason(answer).await;
         let (registry, what) = (self.registry(), self.what.clone());
         match status {
+            StatusCode::UNAUTHORIZED if reason.is_empty() => self.denied(LOGIN_REFUSED),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RegistryError::Denied {
                 registry,
                 what,
