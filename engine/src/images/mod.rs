@@ -25,8 +25,8 @@ pub use self::remove::Removal;
 pub use self::resolve::{Pulled, ResolvedImage};
 
 pub(crate) use self::client::registry_client;
-pub(crate) use self::observer::RowObserver;
 pub(crate) use self::list::created;
+pub(crate) use self::observer::RowObserver;
 pub(crate) use self::record::{Documents, Origin};
 pub(crate) use self::source::StoreSource;
 pub(crate) use self::work::{Scratch, Stop, Stoppable, blocking};

@@ -53,7 +53,9 @@ impl Engine {
         };
         let encoding = Compression::Gzip.into();
         let targets = std::slice::from_ref(reference);
-        let manifest = self.send(&local, targets, encoding, MediaTypes::Oci, row).await?;
+        let manifest = self
+            .send(&local, targets, encoding, MediaTypes::Oci, row)
+            .await?;
         self.name_image(reference, &image.id, Some(manifest.digest), Origin::User)?;
         Ok(Pushed {
             reference: reference.clone(),

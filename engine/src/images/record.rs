@@ -91,7 +91,11 @@ impl Engine {
                 layer: layer.to_string(),
                 image: name.to_owned(),
             })?;
-            Ok(Descriptor::new(&*media_type, *layer.digest(), stored.tar_size))
+            Ok(Descriptor::new(
+                &*media_type,
+                *layer.digest(),
+                stored.tar_size,
+            ))
         });
         let layers = layers.collect::<Result<_, ImageError>>()?;
         let config = Descriptor::of(types.config(), config);

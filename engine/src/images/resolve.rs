@@ -45,7 +45,7 @@ pub struct Pulled {
 impl Engine {
     /// Finds the image of a name: in the store if it is there whole, else, or with `pull` always, in its registry.
     /// Layers are not fetched yet. `row` shows the digest that was found.
-    pub async fn resolve_image(
+    pub(crate) async fn resolve_image(
         &self,
         reference: &Reference,
         pull: bool,

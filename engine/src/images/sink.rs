@@ -55,12 +55,26 @@ impl StoreSink {
     /// others among them are in the store. Blocks.
     pub(super) fn settle(&self, layers: &[DiffId]) -> Result<(), ImageError> {
         let mut lower: Vec<Arc<dyn LayerTree>> = Vec::with_capacity(layers.len());
-        let any = !self.held.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let any = !self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty();
         for layer in layers.iter().filter(|_| any) {
-            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(layer);
+            let held = self
+                .held
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(layer);
             if let Some(held) = held {
                 let content = described(&held, &lower)?;
-                put(&self.engine, held.draft, layer, &content, held.origin.as_ref())?;
+                put(
+                    &self.engine,
+                    held.draft,
+                    layer,
+                    &content,
+                    held.origin.as_ref(),
+                )?;
             }
             // What is missing is noticed by the one who opens the image's layers.
             if let Some(sealed) = self.engine.sealed_layer(layer).map_err(Arc::new)? {
@@ -176,7 +190,13 @@ impl transfer::LayerDraft for Draft {
         let origin = layer.blob.clone().map(|known| Blob { known, repository });
         if summary.implied_dirs.is_empty() {
             let (name, content) = (&summary.diff_id, &summary.content);
-            return Ok(put(&self.engine, self.draft, name, content, origin.as_ref())?);
+            return Ok(put(
+                &self.engine,
+                self.draft,
+                name,
+                content,
+                origin.as_ref(),
+            )?);
         }
         let held = Held {
             draft: self.draft,

@@ -35,7 +35,11 @@ impl LayerSource for StoreSource {
                 compression,
             }));
         }
-        let known = self.0.store().transfers().by_layer(layer, kept(compression))?;
+        let known = self
+            .0
+            .store()
+            .transfers()
+            .by_layer(layer, kept(compression))?;
         Ok(known.map(|known| KnownBlob {
             digest: known.blob,
             size: known.size,

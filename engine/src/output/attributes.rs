@@ -122,7 +122,8 @@ impl Output {
     pub fn new(spec: OutputSpec) -> Result<Self, ImageError> {
         let kind = spec.kind;
         let sends = spec.push || kind == OutputKind::Registry;
-        let archives = kind == OutputKind::Oci || (kind == OutputKind::Docker && spec.dest.is_some());
+        let archives =
+            kind == OutputKind::Oci || (kind == OutputKind::Docker && spec.dest.is_some());
         let given = Given::read(kind, sends || archives, archives, spec.attributes)?;
         if spec.push && !matches!(kind, OutputKind::Image | OutputKind::Registry) {
             return Err(attribute("push", kind));
@@ -270,10 +271,17 @@ fn always(key: &'static str, value: String) -> Result<(), ImageError> {
 mod tests {
     use super::*;
 
-    fn output(kind: OutputKind, dest: Option<&str>, attributes: &str) -> Result<Output, ImageError> {
-        let pairs = attributes.split(',').filter_map(|pair| pair.split_once('='));
-        let mut pairs: Vec<(String, String)> =
-            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    fn output(
+        kind: OutputKind,
+        dest: Option<&str>,
+        attributes: &str,
+    ) -> Result<Output, ImageError> {
+        let pairs = attributes
+            .split(',')
+            .filter_map(|pair| pair.split_once('='));
+        let mut pairs: Vec<(String, String)> = pairs
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
         let push = pairs.iter().any(|(key, _)| key == "push");
         pairs.retain(|(key, _)| key != "push");
         Output::new(OutputSpec {
@@ -302,15 +310,43 @@ mod tests {
         for (kind, attributes, compression, level, types) in [
             (OutputKind::Oci, "", Gzip, 6, Oci),
             (OutputKind::Docker, "", Plain, 0, Docker),
-            (OutputKind::Docker, "oci-mediatypes=true,compression=gzip", Gzip, 6, Oci),
-            (OutputKind::Oci, "compression=zstd,compression-level=19", Zstd, 19, Oci),
-            (OutputKind::Oci, "oci-mediatypes=false,compression=uncompressed", Plain, 0, Docker),
-            (OutputKind::Image, "push=true,compression-level=9,rewrite-timestamp=true", Gzip, 9, Oci),
+            (
+                OutputKind::Docker,
+                "oci-mediatypes=true,compression=gzip",
+                Gzip,
+                6,
+                Oci,
+            ),
+            (
+                OutputKind::Oci,
+                "compression=zstd,compression-level=19",
+                Zstd,
+                19,
+                Oci,
+            ),
+            (
+                OutputKind::Oci,
+                "oci-mediatypes=false,compression=uncompressed",
+                Plain,
+                0,
+                Docker,
+            ),
+            (
+                OutputKind::Image,
+                "push=true,compression-level=9,rewrite-timestamp=true",
+                Gzip,
+                9,
+                Oci,
+            ),
             (OutputKind::Registry, "force-compression=true", Gzip, 6, Oci),
         ] {
             let output = output(kind, Some("x"), attributes).expect(attributes);
             let form = form_of(&output);
-            let found = (form.encoding.compression(), form.encoding.level(), form.media_types);
+            let found = (
+                form.encoding.compression(),
+                form.encoding.level(),
+                form.media_types,
+            );
             assert_eq!(found, (compression, level, types), "{kind:?} {attributes}");
         }
     }
@@ -323,24 +359,88 @@ mod tests {
             Output::Archive { to: ArchivePlace::Directory(path), .. } if path == PathBuf::from("d")
         ));
         let docker = output(OutputKind::Docker, None, "").expect("an output");
-        assert!(matches!(docker, Output::Image { store: true, push: None, .. }));
+        assert!(matches!(
+            docker,
+            Output::Image {
+                store: true,
+                push: None,
+                ..
+            }
+        ));
         let registry = output(OutputKind::Registry, None, "").expect("an output");
-        assert!(matches!(registry, Output::Image { store: false, push: Some(_), .. }));
+        assert!(matches!(
+            registry,
+            Output::Image {
+                store: false,
+                push: Some(_),
+                ..
+            }
+        ));
     }
 
     #[test]
     fn what_makes_no_sense_is_named() {
         for (kind, dest, attributes, message) in [
-            (OutputKind::Oci, Some("x"), "unpack=true", "`unpack` is not an attribute of `type=oci`"),
-            (OutputKind::Tar, Some("x"), "compression=gzip", "`compression` is not an attribute of `type=tar`"),
-            (OutputKind::Image, None, "compression=gzip", "`compression` is not an attribute of `type=image`"),
-            (OutputKind::Image, None, "tar=false", "`tar` is not an attribute of `type=image`"),
-            (OutputKind::Oci, Some("x"), "push=true", "`push` is not an attribute of `type=oci`"),
-            (OutputKind::Oci, Some("x"), "compression=lz4", "`compression` is `gzip`, `zstd` or `uncompressed`, not `lz4`"),
-            (OutputKind::Oci, Some("x"), "compression-level=high", "`compression-level` is a number, not `high`"),
-            (OutputKind::Oci, Some("x"), "compression-level=13", "gzip has no level 13; it goes from 0 to 12"),
-            (OutputKind::Oci, Some("x"), "tar=maybe", "`tar` is `true` or `false`, not `maybe`"),
-            (OutputKind::Oci, Some("x"), "rewrite-timestamp=false", "`rewrite-timestamp` is always `true`, not `false`"),
+            (
+                OutputKind::Oci,
+                Some("x"),
+                "unpack=true",
+                "`unpack` is not an attribute of `type=oci`",
+            ),
+            (
+                OutputKind::Tar,
+                Some("x"),
+                "compression=gzip",
+                "`compression` is not an attribute of `type=tar`",
+            ),
+            (
+                OutputKind::Image,
+                None,
+                "compression=gzip",
+                "`compression` is not an attribute of `type=image`",
+            ),
+            (
+                OutputKind::Image,
+                None,
+                "tar=false",
+                "`tar` is not an attribute of `type=image`",
+            ),
+            (
+                OutputKind::Oci,
+                Some("x"),
+                "push=true",
+                "`push` is not an attribute of `type=oci`",
+            ),
+            (
+                OutputKind::Oci,
+                Some("x"),
+                "compression=lz4",
+                "`compression` is `gzip`, `zstd` or `uncompressed`, not `lz4`",
+            ),
+            (
+                OutputKind::Oci,
+                Some("x"),
+                "compression-level=high",
+                "`compression-level` is a number, not `high`",
+            ),
+            (
+                OutputKind::Oci,
+                Some("x"),
+                "compression-level=13",
+                "gzip has no level 13; it goes from 0 to 12",
+            ),
+            (
+                OutputKind::Oci,
+                Some("x"),
+                "tar=maybe",
+                "`tar` is `true` or `false`, not `maybe`",
+            ),
+            (
+                OutputKind::Oci,
+                Some("x"),
+                "rewrite-timestamp=false",
+                "`rewrite-timestamp` is always `true`, not `false`",
+            ),
             (OutputKind::Local, None, "", "`dest=` is missing"),
         ] {
             let error = output(kind, dest, attributes).expect_err(attributes);

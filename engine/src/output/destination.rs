@@ -124,7 +124,9 @@ mod tests {
     fn listed(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).expect("a directory");
         let names = entries.map(|entry| entry.expect("an entry").file_name());
-        names.map(|name| name.into_string().expect("UTF-8")).collect()
+        names
+            .map(|name| name.into_string().expect("UTF-8"))
+            .collect()
     }
 
     #[test]
@@ -158,7 +160,9 @@ mod tests {
         let error = Destination::Path(directory.path().to_owned()).create();
         let error = error.expect_err("a directory is no file");
         assert!(error.to_string().starts_with("cannot write `"), "{error}");
-        let null = Destination::Path("/dev/null".into()).create().expect("a target");
+        let null = Destination::Path("/dev/null".into())
+            .create()
+            .expect("a target");
         null.finish().expect("finished");
         assert!(Path::new("/dev/null").exists());
     }

@@ -77,7 +77,8 @@ impl Export<'_> {
             row.transfer(line, 0, None, true);
             if stored {
                 let digest = Some(pushed.digest);
-                self.engine.name_image(name, &self.image.id, digest, Origin::User)?;
+                self.engine
+                    .name_image(name, &self.image.id, digest, Origin::User)?;
             }
         }
         Ok(pushed)
@@ -112,7 +113,9 @@ impl Export<'_> {
             ArchivePlace::Directory(directory) => {
                 let directory = directory.clone();
                 let write = blocking(move || {
-                    Ok(write_layout(&images, &options, &source, &observer, &directory)?)
+                    Ok(write_layout(
+                        &images, &options, &source, &observer, &directory,
+                    )?)
                 });
                 part(row, "sending directory", write).await?
             }
@@ -121,7 +124,9 @@ impl Export<'_> {
                 let (out, flag) = (target.file(), stop.flag());
                 let write = blocking(move || {
                     let mut out = Stoppable { out, stop: flag };
-                    Ok(write_archive(&images, &options, &source, &observer, &mut out)?)
+                    Ok(write_archive(
+                        &images, &options, &source, &observer, &mut out,
+                    )?)
                 });
                 let manifests = part(row, "sending tarball", write).await?;
                 target.finish()?;

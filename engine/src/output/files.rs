@@ -51,6 +51,10 @@ impl Export<'_> {
 
     fn view(&self) -> View {
         let layers = self.image.layers.iter();
-        View::new(layers.map(|layer| Arc::clone(&layer.index) as Arc<dyn LayerTree>).collect())
+        View::new(
+            layers
+                .map(|layer| Arc::clone(&layer.index) as Arc<dyn LayerTree>)
+                .collect(),
+        )
     }
 }

@@ -1,8 +1,8 @@
 //! Writes the outputs of a build, one after another.
 
+use image::Reference;
 use image::manifest::Descriptor;
 use image::push::LocalImage;
-use image::{Reference};
 
 use super::attributes::Output;
 use crate::build::{BuildRequest, Built, FinishedImage};
@@ -55,7 +55,9 @@ impl Engine {
         };
         let mut names = Vec::new();
         for output in outputs {
-            let exported = export.write(output, &request.tags, &bytes, progress).await?;
+            let exported = export
+                .write(output, &request.tags, &bytes, progress)
+                .await?;
             names.extend(exported.names);
             manifest = exported.manifest.unwrap_or(manifest);
         }
@@ -86,13 +88,20 @@ impl Export<'_> {
         let row = progress.start(title);
         let names = |own: &[Reference]| if own.is_empty() { tags } else { own }.to_vec();
         let written = match output {
-            Output::Image { names: own, store, push } => {
+            Output::Image {
+                names: own,
+                store,
+                push,
+            } => {
                 let names = names(own);
                 self.image(&names, *store, *push, manifest, &row).await
             }
-            Output::Archive { names: own, format, to, form } => {
-                self.archive(names(own), *format, to, *form, &row).await
-            }
+            Output::Archive {
+                names: own,
+                format,
+                to,
+                form,
+            } => self.archive(names(own), *format, to, *form, &row).await,
             Output::Tar(to) => self.tar(to, &row).await,
             Output::Local(directory) => self.directory(directory, &row).await,
             Output::CacheOnly => Ok(Exported::default()),
@@ -106,10 +115,14 @@ fn title(output: &Output) -> Option<&'static str> {
     use image::archive::ArchiveFormat;
     match output {
         Output::Image { .. } => Some("exporting to image"),
-        Output::Archive { format: ArchiveFormat::Oci, .. } => Some("exporting to oci image format"),
-        Output::Archive { format: ArchiveFormat::Docker, .. } => {
-            Some("exporting to docker image format")
-        }
+        Output::Archive {
+            format: ArchiveFormat::Oci,
+            ..
+        } => Some("exporting to oci image format"),
+        Output::Archive {
+            format: ArchiveFormat::Docker,
+            ..
+        } => Some("exporting to docker image format"),
         Output::Tar(_) => Some("exporting to client tarball"),
         Output::Local(_) => Some("exporting to client directory"),
         Output::CacheOnly => None,
