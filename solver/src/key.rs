@@ -27,10 +27,15 @@ use std::str::FromStr;
 /// How many bytes an identity has.
 const LENGTH: usize = 32;
 
+/// How many bytes are gathered before they are hashed.
+const PENDING: usize = 8 << 10;
+
 /// Writes the fields of an identity; see the module's documentation for the encoding.
 #[derive(Debug, Clone)]
 pub struct KeyWriter {
     hasher: blake3::Hasher,
+    /// What is not hashed yet: many small updates of the hash would cost more than the hash.
+    pending: Vec<u8>,
 }
 
 impl KeyWriter {
@@ -38,33 +43,34 @@ impl KeyWriter {
     pub fn new(domain: &str, version: u8) -> Self {
         let mut writer = Self {
             hasher: blake3::Hasher::new(),
+            pending: Vec::new(),
         };
         writer.length(domain.len());
-        writer.hasher.update(domain.as_bytes());
-        writer.hasher.update(&[version]);
+        writer.add(domain.as_bytes());
+        writer.add(&[version]);
         writer
     }
 
     /// Writes a number.
     pub fn number(&mut self, value: u64) -> &mut Self {
-        self.hasher.update(&[1]);
-        self.hasher.update(&value.to_le_bytes());
+        self.add(&[1]);
+        self.add(&value.to_le_bytes());
         self
     }
 
     /// Writes a byte string.
     pub fn bytes(&mut self, value: &[u8]) -> &mut Self {
-        self.hasher.update(&[2]);
+        self.add(&[2]);
         self.length(value.len());
-        self.hasher.update(value);
+        self.add(value);
         self
     }
 
     /// Writes text.
     pub fn text(&mut self, value: &str) -> &mut Self {
-        self.hasher.update(&[3]);
+        self.add(&[3]);
         self.length(value.len());
-        self.hasher.update(value.as_bytes());
+        self.add(value.as_bytes());
         self
     }
 
@@ -74,7 +80,7 @@ impl KeyWriter {
         I: IntoIterator<IntoIter: ExactSizeIterator>,
     {
         let items = items.into_iter();
-        self.hasher.update(&[4]);
+        self.add(&[4]);
         self.length(items.len());
         for item in items {
             write(self, item);
@@ -86,10 +92,10 @@ impl KeyWriter {
     pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) -> &mut Self {
         match value {
             None => {
-                self.hasher.update(&[5]);
+                self.add(&[5]);
             }
             Some(value) => {
-                self.hasher.update(&[6]);
+                self.add(&[6]);
                 write(self, value);
             }
         }
@@ -98,31 +104,48 @@ impl KeyWriter {
 
     /// Writes another identity.
     pub fn identity(&mut self, value: &[u8; LENGTH]) -> &mut Self {
-        self.hasher.update(&[7]);
-        self.hasher.update(value);
+        self.add(&[7]);
+        self.add(value);
         self
     }
 
     /// Writes a truth value.
     pub fn truth(&mut self, value: bool) -> &mut Self {
-        self.hasher.update(&[8, u8::from(value)]);
+        self.add(&[8, u8::from(value)]);
         self
     }
 
     /// Writes which variant of an enumeration the following fields are of.
     pub fn variant(&mut self, ordinal: u32) -> &mut Self {
-        self.hasher.update(&[9]);
-        self.hasher.update(&ordinal.to_le_bytes());
+        self.add(&[9]);
+        self.add(&ordinal.to_le_bytes());
         self
     }
 
     /// The hash of all that was written.
     pub fn finish(&self) -> [u8; LENGTH] {
-        *self.hasher.finalize().as_bytes()
+        *self
+            .hasher
+            .clone()
+            .update(&self.pending)
+            .finalize()
+            .as_bytes()
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        if self.pending.len() + bytes.len() > PENDING {
+            self.hasher.update(&self.pending);
+            self.pending.clear();
+        }
+        if bytes.len() > PENDING {
+            self.hasher.update(bytes);
+        } else {
+            self.pending.extend_from_slice(bytes);
+        }
     }
 
     fn length(&mut self, length: usize) {
-        self.hasher.update(&(length as u64).to_le_bytes());
+        self.add(&(length as u64).to_le_bytes());
     }
 }
 
