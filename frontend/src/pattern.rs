@@ -144,14 +144,7 @@ mod tests {
     #[test]
     fn hostile_patterns_take_no_time() {
         let pattern = Pattern::parse(&"a*".repeat(1000)).unwrap();
-        assert!(
-            !pattern.matches(
-                format!("{}b", "a".repeat(200))
-                    .as_bytes()
-                    .split_last()
-                    .unwrap()
-                    .1
-            ) || pattern.matches(b"")
-        );
+        assert!(pattern.matches("a".repeat(1000).as_bytes()));
+        assert!(!pattern.matches("a".repeat(999).as_bytes()));
     }
 }

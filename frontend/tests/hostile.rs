@@ -122,7 +122,7 @@ const PIECES: [&str; 62] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn any_bytes(bytes: Vec<u8>) {

@@ -1,6 +1,6 @@
 //! `ARG`s in front of the first `FROM`, and the arguments that every build has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::options::Options;
 use crate::diagnostic::{Diagnostic, Findings, shortened};
@@ -13,6 +13,8 @@ use crate::syntax::ast::{Dockerfile, Kind};
 #[derive(Debug)]
 pub(super) struct Globals {
     pub(super) values: Environment,
+    /// Names that an `ARG` declares, with a value or without.
+    declared: BTreeSet<String>,
     /// `SOURCE_DATE_EPOCH` in seconds.
     pub(super) epoch: Option<i64>,
 }
@@ -27,6 +29,7 @@ impl Globals {
     ) -> Self {
         let mut values = predefined(dockerfile, options, given);
         let lexer = Lexer::new(dockerfile.directives.escape);
+        let mut declared = BTreeSet::new();
         let mut epoch_span = None;
         for instruction in &dockerfile.global_args {
             let Kind::Arg(arguments) = &instruction.kind else {
@@ -34,6 +37,7 @@ impl Globals {
             };
             for argument in arguments {
                 let name = argument.name.text.as_str();
+                declared.insert(name.to_owned());
                 if name == "SOURCE_DATE_EPOCH" {
                     epoch_span = Some(argument.name.span);
                 }
@@ -57,7 +61,16 @@ impl Globals {
         let epoch = epoch
             .filter(|text| !text.is_empty())
             .and_then(|text| read_epoch(&text, epoch_span, findings));
-        Self { values, epoch }
+        Self {
+            values,
+            declared,
+            epoch,
+        }
+    }
+
+    /// Whether a `FROM` can use the name.
+    pub(super) fn is_declared(&self, name: &str) -> bool {
+        self.declared.contains(name)
     }
 }
 

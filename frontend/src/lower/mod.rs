@@ -7,6 +7,7 @@ mod config;
 mod files;
 mod globals;
 mod mount;
+mod names;
 mod options;
 mod ports;
 mod reference;

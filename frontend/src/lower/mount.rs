@@ -169,6 +169,18 @@ impl Scope<'_, '_> {
             span,
         })
     }
+
+    /// The absolute path of a mount.
+    fn mount_target(&self, target: &str, span: Span) -> Result<String, Diagnostic> {
+        let path = text::joined(self.state.directory(), target);
+        if path == "/" {
+            return Err(
+                Diagnostic::error(format!("invalid mount target `{path}`"), span)
+                    .with_help("name a directory below the root with `target=`"),
+            );
+        }
+        Ok(path)
+    }
 }
 
 /// What is wrong with a field, and what may have been meant.

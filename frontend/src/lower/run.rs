@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::stage::Scope;
-use super::text;
 use crate::diagnostic::Diagnostic;
-use crate::expand::Lexer;
+use crate::expand::{Environment, Lexer, Variables};
 use crate::plan::{Mount, MountKind, Network, Run, Script, StepKind};
 use crate::span::Span;
 use crate::syntax::ast::{CommandLine, RunFlags};
@@ -117,20 +116,38 @@ impl Scope<'_, '_> {
         {
             let _ = write!(text, " ({})", summary(&first.content));
         }
-        let mut env = self.state.env.clone();
-        for mount in mounts {
-            if let MountKind::Secret(secret) = &mount.kind
-                && let Some(name) = &secret.env
-            {
-                env.set(name, MASK);
-            }
-        }
+        let secrets = mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Secret(secret) => secret.env.clone(),
+            _ => None,
+        });
+        let env = std::mem::take(&mut self.state.env);
+        let shown = Masked {
+            env: &env,
+            secrets: secrets.collect(),
+        };
         let lexer = Lexer {
             keep_quotes: true,
             keep_unset: true,
             ..Lexer::new(self.builder.stages.escape())
         };
-        self.name(&text, lexer, &env)
+        let name = self.name(&text, lexer, &shown);
+        self.state.env = env;
+        name
+    }
+}
+
+/// Variables as a step's name shows them: those that get their value from a secret have a mask.
+struct Masked<'a> {
+    env: &'a Environment,
+    secrets: Vec<String>,
+}
+
+impl Variables for Masked<'_> {
+    fn value(&self, name: &str) -> Option<&str> {
+        if self.secrets.iter().any(|secret| secret == name) {
+            return Some(MASK);
+        }
+        self.env.value(name)
     }
 }
 
@@ -191,19 +208,5 @@ fn network(word: &Word, default: Network) -> Result<Network, Diagnostic> {
             Diagnostic::error(format!("network mode `{other}` is not valid"), word.span)
                 .with_suggestion(other, ["default", "none", "host"]),
         ),
-    }
-}
-
-impl Scope<'_, '_> {
-    /// The absolute path of a mount.
-    pub(super) fn mount_target(&self, target: &str, span: Span) -> Result<String, Diagnostic> {
-        let path = text::joined(self.state.directory(), target);
-        if path == "/" {
-            return Err(
-                Diagnostic::error(format!("invalid mount target `{path}`"), span)
-                    .with_help("name a directory below the root with `target=`"),
-            );
-        }
-        Ok(path)
     }
 }

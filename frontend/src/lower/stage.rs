@@ -6,11 +6,12 @@ use solver::{Graph, NodeId};
 
 use super::ImageRequest;
 use super::globals::Globals;
+use super::names::Namer;
 use super::options::Options;
 use super::stages::{Base, Command, Node, Stages};
 use super::text;
 use crate::diagnostic::{Diagnostic, Findings, shortened};
-use crate::expand::{Environment, Lexer, Variables as _};
+use crate::expand::{Environment, Lexer, Variables};
 use crate::lint;
 use crate::plan::{BaseImage, History, ImageSource, ImageSpec, Plan, Source, Step, StepKind};
 use crate::span::Span;
@@ -147,7 +148,9 @@ impl<'a> Builder<'a> {
         let mut state = self.start(node);
         let size = state.size();
         let mut namer = Namer::new(node, self.stages.single);
-        namer.index = usize::from(matches!(node.base, Base::Image(_)) && state.root.is_some());
+        if matches!(node.base, Base::Image(_)) && state.root.is_some() {
+            namer.skip();
+        }
         if let Err(error) = self.charge(size, from.span) {
             self.findings.add(error);
             return;
@@ -299,47 +302,6 @@ impl State {
     }
 }
 
-/// Names steps as BuildKit's progress shows them: `[build 2/5] RUN make`.
-pub(super) struct Namer {
-    stage: String,
-    index: usize,
-    total: usize,
-}
-
-impl Namer {
-    fn new(node: &Node<'_>, single: bool) -> Self {
-        let steps = node.commands.iter().filter(|command| {
-            command.on_build
-                || matches!(
-                    command.instruction.kind,
-                    Kind::Add(..) | Kind::Copy(..) | Kind::Run(..) | Kind::Workdir(_)
-                )
-        });
-        Self {
-            stage: if single {
-                String::new()
-            } else {
-                format!("{} ", node.name)
-            },
-            index: 0,
-            total: steps.count() + usize::from(matches!(node.base, Base::Image(_))),
-        }
-    }
-
-    /// The name of the next step.
-    pub(super) fn next(&mut self, text: &str, on_build: bool) -> String {
-        self.index += 1;
-        let total = self.total.to_string();
-        format!(
-            "[{}{:width$}/{total}] {}{text}",
-            self.stage,
-            self.index,
-            if on_build { "ONBUILD " } else { "" },
-            width = total.len()
-        )
-    }
-}
-
 /// An instruction and everything that it can change.
 pub(super) struct Scope<'s, 'a> {
     pub(super) builder: &'s mut Builder<'a>,
@@ -424,7 +386,7 @@ impl Scope<'_, '_> {
     }
 
     /// The step's name: the instruction as written, variables expanded where they can be.
-    pub(super) fn name(&mut self, text: &str, lexer: Lexer, env: &Environment) -> String {
+    pub(super) fn name(&mut self, text: &str, lexer: Lexer, env: &dyn Variables) -> String {
         let text = match lexer.expand(text, env) {
             Ok(expanded) => expanded.text,
             Err(_) => text.to_owned(),

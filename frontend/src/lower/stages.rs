@@ -9,6 +9,7 @@ use super::reference;
 use super::{ImageRequest, Need};
 use crate::diagnostic::{Diagnostic, Findings, shortened};
 use crate::expand::{Expanded, Lexer, Unset};
+use crate::lint;
 use crate::plan::{BaseImage, Platform};
 use crate::span::Span;
 use crate::syntax::ast::{Dockerfile, Instruction, Kind, Stage};
@@ -156,11 +157,10 @@ impl<'a> Stages<'a> {
                 )
             })?;
         for name in &expanded.unset {
-            findings.add(crate::lint::undefined_arg_in_from::finding(
-                name,
-                word.span,
-                globals.values.names(),
-            ));
+            if !globals.is_declared(name) && findings.takes_warnings() {
+                let known = globals.values.names();
+                findings.add(lint::undefined_arg_in_from::finding(name, word.span, known));
+            }
         }
         Ok(expanded)
     }

@@ -146,39 +146,46 @@ impl Glob {
             if reached.could_go_on(token, prefix) {
                 return true;
             }
-            reached = reached.step(token, prefix);
+            reached.step(token, prefix);
         }
         false
     }
 }
 
 /// The places in a name that a part of the pattern can end at.
-struct Reached(Vec<bool>);
+struct Reached {
+    places: Vec<bool>,
+    /// Room for the next ones.
+    spare: Vec<bool>,
+}
 
 impl Reached {
     fn start(name: &[u8]) -> Self {
-        let mut places = vec![false; name.len() + 1];
+        let spare = vec![false; name.len() + 1];
+        let mut places = spare.clone();
         places[0] = true;
-        Self(places)
+        Self { places, spare }
     }
 
     fn at_end(&self) -> bool {
-        self.0.last() == Some(&true)
+        self.places.last() == Some(&true)
     }
 
     fn places(&self) -> impl Iterator<Item = usize> {
-        let places = self.0.iter().enumerate();
+        let places = self.places.iter().enumerate();
         places.filter(|(_, reached)| **reached).map(|(at, _)| at)
     }
 
-    fn through(self, tokens: &[Token], name: &[u8]) -> Self {
-        tokens
-            .iter()
-            .fold(self, |reached, token| reached.step(token, name))
+    fn through(mut self, tokens: &[Token], name: &[u8]) -> Self {
+        for token in tokens {
+            self.step(token, name);
+        }
+        self
     }
 
-    fn step(&self, token: &Token, name: &[u8]) -> Self {
-        let mut next = vec![false; self.0.len()];
+    fn step(&mut self, token: &Token, name: &[u8]) {
+        let mut next = std::mem::take(&mut self.spare);
+        next.fill(false);
         match token {
             Token::Literal(literal) => {
                 for at in self.places() {
@@ -187,47 +194,44 @@ impl Reached {
                     }
                 }
             }
-            Token::One => {
-                for at in self.places() {
-                    if let Some((character, length)) = character_at(name, at)
-                        && character != '/'
-                    {
-                        next[at + length] = true;
-                    }
-                }
-            }
+            Token::One => self.characters(name, &mut next, |character| character != '/'),
             Token::Class(class) => {
-                for at in self.places() {
-                    if let Some((character, length)) = character_at(name, at)
-                        && class.contains(character)
-                    {
-                        next[at + length] = true;
-                    }
-                }
+                self.characters(name, &mut next, |character| class.contains(character));
             }
             Token::Star => {
                 let mut open = false;
                 for (at, place) in next.iter_mut().enumerate() {
-                    open = self.0[at] || (open && name[at - 1] != b'/');
+                    open = self.places[at] || (open && name[at - 1] != b'/');
                     *place = open;
                 }
             }
             Token::Everything => {
                 let mut open = false;
-                for (at, place) in next.iter_mut().enumerate() {
-                    open |= self.0[at];
+                for (place, reached) in next.iter_mut().zip(&self.places) {
+                    open |= *reached;
                     *place = open;
                 }
             }
             Token::Directories => {
                 let mut open = false;
                 for (at, place) in next.iter_mut().enumerate() {
-                    *place = self.0[at] || (open && name[at - 1] == b'/');
-                    open |= self.0[at];
+                    *place = self.places[at] || (open && name[at - 1] == b'/');
+                    open |= self.places[at];
                 }
             }
         }
-        Self(next)
+        self.spare = std::mem::replace(&mut self.places, next);
+    }
+
+    /// Goes over one character that is wanted.
+    fn characters(&self, name: &[u8], next: &mut [bool], wanted: impl Fn(char) -> bool) {
+        for at in self.places() {
+            if let Some((character, length)) = character_at(name, at)
+                && wanted(character)
+            {
+                next[at + length] = true;
+            }
+        }
     }
 
     /// Whether the token could take what would follow the name: one that has begun to match at its end.
@@ -237,7 +241,8 @@ impl Reached {
                 .places()
                 .any(|at| literal.len() > name.len() - at && literal.starts_with(&name[at..])),
             Token::One | Token::Class(_) => self.at_end(),
-            Token::Star => self.step(token, name).at_end(),
+            // A `*` that has begun goes on up to the next `/`.
+            Token::Star => self.places().any(|at| !name[at..].contains(&b'/')),
             Token::Everything | Token::Directories => self.places().next().is_some(),
         }
     }

@@ -12,6 +12,7 @@ pub(crate) struct Directives {
     pub(crate) check: Option<Word>,
     syntax_seen: bool,
     escape_seen: bool,
+    shebang: bool,
     done: bool,
 }
 
@@ -22,12 +23,18 @@ impl Default for Directives {
             check: None,
             syntax_seen: false,
             escape_seen: false,
+            shebang: false,
             done: false,
         }
     }
 }
 
 impl Directives {
+    /// Takes note of a `#!` line in front of them: BuildKit reads on for all but `escape`, which it then ignores.
+    pub(super) fn follow_shebang(&mut self) {
+        self.shebang = true;
+    }
+
     /// Reads a line, blanks in front removed. Whatever is no directive ends them.
     pub(super) fn read(&mut self, line: &Slice<'_>) -> Result<(), Diagnostic> {
         if self.done {
@@ -54,6 +61,7 @@ impl Directives {
             ));
         }
         match name.as_str() {
+            "escape" if self.shebang => {}
             "escape" => self.escape = escape(&value)?,
             "syntax" => syntax(&value)?,
             _ => self.check = Some(value.word()),

@@ -19,4 +19,6 @@ pub(crate) use parser::parse_trigger;
 pub use parser::{MAX_FILE, Parsed, parse};
 
 #[cfg(test)]
+mod cross_check;
+#[cfg(test)]
 mod tests;

@@ -133,6 +133,7 @@ impl<'a> Parser<'a> {
         };
         if text[parser.at..].starts_with("#!") {
             parser.next_line();
+            parser.directives.follow_shebang();
         }
         parser
     }
