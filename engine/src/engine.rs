@@ -33,6 +33,8 @@ pub struct Settings {
     pub layers: LayerForm,
     /// Where registry credentials are (`config.json` of the Docker client); `None` for none.
     pub credentials: Option<PathBuf>,
+    /// Through which proxies registries are reached.
+    pub proxies: image::registry::Proxies,
 }
 
 /// Builds images, moves them, and runs them. Clones are the same engine.

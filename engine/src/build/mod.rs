@@ -27,6 +27,8 @@ use solver::{Graph, NodeId};
 
 use self::actions::Actions;
 use self::operation::StepOperation;
+pub use frontend::plan::Network;
+
 pub use self::request::{BuildRequest, Built, DockerfileSource};
 pub use self::secrets::{SecretSource, SecretValue, Secrets};
 use self::resolve::Lowered;
@@ -66,10 +68,10 @@ impl Engine {
         progress: &Progress,
     ) -> Result<Built, BuildError> {
         let dockerfile = prepare::read(request, progress)?;
-        let epoch = prepare::epoch(request)?;
         let Lowered { plan, images } = resolve::lower(self, request, &dockerfile, progress).await?;
         warn(&plan, &dockerfile, progress);
         let context = prepare::context(self, request, &dockerfile, progress)?;
+        let epoch = plan.epoch;
         let build = Build::new(self.clone(), Arc::clone(request), context, images, epoch);
         let build = Arc::new(build);
         let solved = solve(&build, &plan, progress, &dockerfile).await;

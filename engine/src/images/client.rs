@@ -13,6 +13,7 @@ pub(crate) fn registry_client(settings: &Settings) -> Client {
     let credentials = read(settings.credentials.as_deref()).unwrap_or_default();
     Client::new(registry::Settings {
         credentials: Arc::new(credentials),
+        proxies: settings.proxies.clone(),
         ..registry::Settings::default()
     })
 }

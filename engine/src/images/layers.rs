@@ -29,8 +29,8 @@ impl Engine {
         blocking(move || engine.sealed_layers(&image)).await
     }
 
-    /// The layers of an image that the store has.
-    fn sealed_layers(&self, image: &ResolvedImage) -> Result<Vec<Sealed>, ImageError> {
+    /// The layers, lowest first, of an image that the store has all of.
+    pub(crate) fn sealed_layers(&self, image: &ResolvedImage) -> Result<Vec<Sealed>, ImageError> {
         let layers = image.layers.iter().map(|layer| {
             let sealed = self.sealed_layer(layer).map_err(Arc::new)?;
             sealed.ok_or_else(|| ImageError::LostLayer {

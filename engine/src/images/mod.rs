@@ -18,6 +18,9 @@ mod sink;
 mod source;
 mod work;
 
+pub use image::registry::Proxies;
+pub use image::{Reference, ReferenceError};
+
 pub use self::archive::{ArchiveSource, Loaded};
 pub use self::list::{ImageDetail, ImageSummary};
 pub use self::push::Pushed;

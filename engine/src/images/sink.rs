@@ -40,7 +40,7 @@ struct Blob {
 struct Draft {
     engine: Engine,
     held: Arc<Mutex<HashMap<DiffId, Held>>>,
-    draft: cache::LayerDraft,
+    files: cache::LayerDraft,
 }
 
 impl StoreSink {
@@ -104,17 +104,13 @@ fn described(held: &Held, lower: &[Arc<dyn LayerTree>]) -> Result<ContentDigest,
         .create_new(true)
         .open(&better)
         .map_err(failed("create"))?;
-    let content = match layer::reindex(&index, &View::new(lower.to_vec()), &out)? {
-        Some(content) => {
-            std::fs::rename(&better, &place).map_err(failed("rename"))?;
-            content
-        }
-        None => {
-            std::fs::remove_file(&better).map_err(failed("remove"))?;
-            held.content
-        }
-    };
-    Ok(content)
+    let lower = View::new(lower.to_vec());
+    if let Some(content) = layer::reindex(&index, &lower, &out)? {
+        std::fs::rename(&better, &place).map_err(failed("rename"))?;
+        return Ok(content);
+    }
+    std::fs::remove_file(&better).map_err(failed("remove"))?;
+    Ok(held.content)
 }
 
 /// Puts a layer into the store and remembers where it came from.
@@ -173,14 +169,14 @@ impl LayerSink for StoreSink {
         Ok(Box::new(Draft {
             engine: self.engine.clone(),
             held: Arc::clone(&self.held),
-            draft: self.engine.store().layers().begin()?,
+            files: self.engine.store().layers().begin()?,
         }))
     }
 }
 
 impl transfer::LayerDraft for Draft {
     fn files(&self) -> Result<LayerFiles, StoreError> {
-        let (tar, index) = create_files(&self.draft)?;
+        let (tar, index) = create_files(&self.files)?;
         Ok(LayerFiles { tar, index })
     }
 
@@ -192,14 +188,14 @@ impl transfer::LayerDraft for Draft {
             let (name, content) = (&summary.diff_id, &summary.content);
             return Ok(put(
                 &self.engine,
-                self.draft,
+                self.files,
                 name,
                 content,
                 origin.as_ref(),
             )?);
         }
         let held = Held {
-            draft: self.draft,
+            draft: self.files,
             content: summary.content,
             origin,
         };

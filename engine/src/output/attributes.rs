@@ -356,7 +356,7 @@ mod tests {
         let archive = output(OutputKind::Oci, Some("d"), "tar=false").expect("an output");
         assert!(matches!(
             archive,
-            Output::Archive { to: ArchivePlace::Directory(path), .. } if path == PathBuf::from("d")
+            Output::Archive { to: ArchivePlace::Directory(path), .. } if *path == *"d"
         ));
         let docker = output(OutputKind::Docker, None, "").expect("an output");
         assert!(matches!(

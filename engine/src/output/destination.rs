@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::ImageError;
 
+/// How many partial files this process began.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
 /// Where a stream of bytes goes.
 #[derive(Debug, Clone)]
 pub enum Destination {
@@ -64,7 +67,6 @@ fn create(path: &Path) -> io::Result<Target> {
     if !parent.as_os_str().is_empty() {
         fs::create_dir_all(parent)?;
     }
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
     loop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mut part = std::ffi::OsString::from(".");

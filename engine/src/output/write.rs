@@ -81,9 +81,8 @@ impl Export<'_> {
         manifest: &[u8],
         progress: &Progress,
     ) -> Result<Exported, ImageError> {
-        let title = match title(output) {
-            Some(title) => title,
-            None => return Ok(Exported::default()),
+        let Some(title) = title(output) else {
+            return Ok(Exported::default());
         };
         let row = progress.start(title);
         let names = |own: &[Reference]| if own.is_empty() { tags } else { own }.to_vec();
