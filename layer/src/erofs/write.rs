@@ -61,10 +61,16 @@ impl Digests {
             plain: vec![true; tree.len()],
             layer: NO_DIGEST,
         };
-        for &id in survey.order.iter().rev() {
+        // Directories stand before what is in them; files with several names may stand before all of these.
+        for &id in &survey.order {
             match &tree.get(id).node {
                 Node::File(data) => digests.content[id.index()] = data.digest,
                 Node::Whiteout => digests.plain[id.index()] = false,
+                _ => {}
+            }
+        }
+        for &id in survey.order.iter().rev() {
+            match &tree.get(id).node {
                 Node::Directory(directory) => {
                     let mut hasher = DirectoryHasher::new();
                     let mut plain = !directory.opaque && !directory.implied;

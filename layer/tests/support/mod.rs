@@ -8,6 +8,8 @@
     reason = "test support, of which each test uses a part"
 )]
 
+pub mod random;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -75,7 +77,11 @@ impl Layer {
 }
 
 /// A mount that ends with its value.
-pub struct Mounted(pub tempfile::TempDir);
+pub struct Mounted {
+    place: tempfile::TempDir,
+    /// What the mount needs to exist.
+    kept: Option<tempfile::TempDir>,
+}
 
 impl Mounted {
     fn create(file: &OwnedFd) -> Self {
@@ -91,7 +97,7 @@ impl Mounted {
         let place = tempfile::tempdir().unwrap();
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(mount.as_fd(), "", CWD, place.path(), flags).unwrap();
-        Self(place)
+        Self { place, kept: None }
     }
 
     /// An overlay of directories, lowest first; read-only.
@@ -102,17 +108,19 @@ impl Mounted {
         for layer in layers.iter().rev().chain(&lowest) {
             fsconfig_set_string(file.as_fd(), "lowerdir+", *layer).unwrap();
         }
-        Self::create(&file)
+        let mut mounted = Self::create(&file);
+        mounted.kept = Some(empty);
+        mounted
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.place.path()
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        unmount(self.0.path(), UnmountFlags::DETACH).unwrap();
+        unmount(self.place.path(), UnmountFlags::DETACH).unwrap();
     }
 }
 
@@ -135,11 +143,15 @@ pub struct Seen {
 /// Every entry below a directory, by its path.
 pub fn snapshot(root: &Path) -> BTreeMap<PathBuf, Seen> {
     let mut seen = BTreeMap::new();
-    let mut first: BTreeMap<u64, PathBuf> = BTreeMap::new();
+    let mut first: BTreeMap<(u64, u64), PathBuf> = BTreeMap::new();
     let mut pending = vec![root.to_owned()];
     let mut paths = Vec::new();
     while let Some(path) = pending.pop() {
-        if fs::symlink_metadata(&path).unwrap().is_dir() {
+        // Overlayfs lists whiteouts in directories that only one layer has, but does not find them.
+        let Ok(stat) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        if stat.is_dir() {
             pending.extend(
                 fs::read_dir(&path)
                     .unwrap()
@@ -152,7 +164,8 @@ pub fn snapshot(root: &Path) -> BTreeMap<PathBuf, Seen> {
     for path in paths {
         let relative = path.strip_prefix(root).unwrap().to_owned();
         let stat = fs::symlink_metadata(&path).unwrap();
-        let first = first.entry(stat.ino()).or_insert_with(|| relative.clone());
+        let id = (stat.dev(), stat.ino());
+        let first = first.entry(id).or_insert_with(|| relative.clone());
         let kind = stat.file_type();
         let content = if kind.is_file() {
             fs::read(&path).unwrap()
@@ -186,6 +199,17 @@ pub fn snapshot(root: &Path) -> BTreeMap<PathBuf, Seen> {
         seen.insert(relative, entry);
     }
     seen
+}
+
+/// Counts only the names that are there: of a file that has others in a hidden place, the kernel counts all.
+pub fn count_links(tree: &mut BTreeMap<PathBuf, Seen>) {
+    let mut counts: BTreeMap<PathBuf, u64> = BTreeMap::new();
+    for seen in tree.values() {
+        *counts.entry(seen.first.clone()).or_default() += 1;
+    }
+    for seen in tree.values_mut().filter(|seen| seen.links > 0) {
+        seen.links = counts[&seen.first];
+    }
 }
 
 pub fn xattrs(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -227,6 +251,10 @@ fn difference(left: &Seen, right: &Seen) -> String {
     if left.content == right.content {
         left.content.clear();
         right.content.clear();
+    }
+    if left.xattrs == right.xattrs {
+        left.xattrs.clear();
+        right.xattrs.clear();
     }
     left.content.truncate(100);
     right.content.truncate(100);
