@@ -27,7 +27,7 @@ fn main() {
         ("no network", Network::None),
     ] {
         measure(name, || {
-            run(&runtime, spec(base.path(), changes.path(), network))
+            run(&runtime, spec(base.path(), changes.path(), network));
         });
     }
     measure("a step's mounts", || {

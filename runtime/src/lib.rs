@@ -16,7 +16,9 @@ mod error;
 mod mount;
 mod runtime;
 mod sandbox;
+mod seal;
 mod seccomp;
+mod signal;
 mod sys;
 mod user;
 mod worker;
@@ -31,4 +33,6 @@ pub use sandbox::{
     SYSTEM_DIRECTORIES, Source, Spec, Stdio, Stream, Stub, StubKind, Terminal, TerminalSize,
     prepare_stubs,
 };
+pub use seal::seal_executable;
+pub use signal::signal;
 pub use user::{User, UserError, resolve_group, resolve_user};

@@ -32,11 +32,15 @@ impl Runtime {
     ///
     /// Must be called by a thread that is in the mount namespace of the host's paths, as is every thread at first.
     pub fn new() -> Result<Self, Error> {
+        Self::with(Cgroups::new())
+    }
+
+    fn with(cgroups: Arc<Cgroups>) -> Result<Self, Error> {
         Ok(Self {
             shared: Arc::new(Shared {
                 space: MountSpace::new()?,
                 launcher: Launcher::new()?,
-                cgroups: Cgroups::new(),
+                cgroups,
                 possible: possible()?,
             }),
         })
@@ -93,3 +97,6 @@ fn possible() -> Result<Possible, Error> {
         bounding,
     })
 }
+
+#[cfg(test)]
+mod tests;

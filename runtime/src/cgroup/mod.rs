@@ -58,7 +58,12 @@ struct Own {
 impl Cgroups {
     /// Prepares them, and clears away those of processes that died. Where there are none to be had, sandboxes do without.
     pub(crate) fn new() -> Arc<Self> {
-        let own = Hierarchy::find().and_then(|hierarchy| {
+        Self::on(Hierarchy::find())
+    }
+
+    /// As [`Cgroups::new`] on a certain hierarchy.
+    fn on(hierarchy: Option<Hierarchy>) -> Arc<Self> {
+        let own = hierarchy.and_then(|hierarchy| {
             let common = hierarchy.mount_point.join(COMMON);
             sweep::dead(&common);
             Own::new(hierarchy, &common).ok()
@@ -222,6 +227,17 @@ fn make_directory(path: &Path) -> Result<(), Errno> {
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(CWD, path, flags, Mode::empty())
+}
+
+#[cfg(test)]
+impl Cgroups {
+    /// On the old hierarchy, which must be mounted at its usual place, or on none.
+    pub(crate) fn lesser(old: bool) -> Arc<Self> {
+        Self::on(old.then(|| Hierarchy {
+            version: Version::Devices,
+            mount_point: "/sys/fs/cgroup/devices".into(),
+        }))
+    }
 }
 
 #[cfg(test)]

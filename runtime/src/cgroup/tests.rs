@@ -27,12 +27,22 @@ fn a_held_cgroup_survives_the_sweep_and_a_left_one_does_not() {
     let cgroups = Cgroups::new();
     let own = cgroups.own.as_ref().expect("root can make cgroups");
     let left = own.path.parent().unwrap().join("left-by-a-test");
-    std::fs::create_dir_all(left.join("0")).unwrap();
+    // A test beside this one may sweep what a dead one left.
+    let lock = (0..100).find_map(|_| {
+        std::fs::create_dir_all(&left).ok()?;
+        let lock = open_directory(&left).ok()?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
+        std::fs::create_dir_all(left.join("0")).ok()?;
+        Some(lock)
+    });
     let mut process = std::process::Command::new("sleep")
         .arg("1000")
+        .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    std::fs::write(left.join("0/cgroup.procs"), process.id().to_string()).unwrap();
+    let joined = std::fs::write(left.join("0/cgroup.procs"), process.id().to_string());
+    drop(lock.expect("can be held"));
+    joined.unwrap();
     let other = Cgroups::new();
     let status = process.wait().unwrap();
     assert!(!status.success());

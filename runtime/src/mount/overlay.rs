@@ -57,7 +57,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
 /// Where the changes to a root file system go. Both directories must be on one file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upper {
-    /// The changes.
+    /// The changes. What this directory itself looks like is what the root directory looks like.
     pub directory: PathBuf,
     /// An empty directory for the kernel's use.
     pub work: PathBuf,
@@ -177,17 +177,13 @@ fn separate(parts: &Parts, attributes: MountAttributes) -> Result<OwnedFd, Errno
 }
 
 fn joined(parts: &Parts, attributes: MountAttributes) -> Result<OwnedFd, Errno> {
-    let mut options = format!("lowerdir={}", parts.lowers.join(":"));
-    for (key, value) in PLAIN {
-        options.push_str(&format!(",{key}={value}"));
-    }
+    let mut options = vec![format!("lowerdir={}", parts.lowers.join(":"))];
+    options.extend(PLAIN.map(|(key, value)| format!("{key}={value}")));
     if let Some((upper, work, durable)) = &parts.upper {
-        options.push_str(&format!(",upperdir={upper},workdir={work}"));
-        if !durable {
-            options.push_str(",volatile");
-        }
+        options.push(format!("upperdir={upper},workdir={work}"));
+        options.extend((!durable).then(|| "volatile".to_owned()));
     }
-    let options = CString::new(options).map_err(|_| Errno::INVAL)?;
+    let options = CString::new(options.join(",")).map_err(|_| Errno::INVAL)?;
     mount(
         "overlay",
         ATTACHED,

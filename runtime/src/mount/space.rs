@@ -289,3 +289,6 @@ fn layer_error(layer: &Path) -> impl FnOnce(Errno) -> Error {
         source: error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

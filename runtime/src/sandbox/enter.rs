@@ -5,7 +5,7 @@ use std::sync::{Mutex, mpsc};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::thread::{
     ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces, unshare_unsafe,
 };
@@ -36,8 +36,8 @@ impl Identity {
         Self::of(self.pid).is_ok_and(|now| now == self)
     }
 
-    /// A descriptor for the process.
-    pub(super) fn open(self) -> Result<OwnedFd, Error> {
+    /// A descriptor for the process (`pidfd_open(2)`): it becomes readable when the process ends.
+    pub fn open(self) -> Result<OwnedFd, Error> {
         let pid = Pid::from_raw(self.pid as i32).ok_or(Error::Gone)?;
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
             Err(Errno::SRCH) => return Err(Error::Gone),
@@ -48,6 +48,14 @@ impl Identity {
             Ok(pidfd)
         } else {
             Err(Error::Gone)
+        }
+    }
+
+    /// Sends the process a signal.
+    pub fn signal(self, signal: Signal) -> Result<(), Error> {
+        match pidfd_send_signal(self.open()?, signal) {
+            Err(Errno::SRCH) => Err(Error::Gone),
+            sent => sent.map_err(Error::system("send a signal")),
         }
     }
 }

@@ -189,8 +189,13 @@ impl Mounter<'_> {
                 let devices = self.find(c"dev").during(Stage::MountTarget)?;
                 fill_devices(devices).during(Stage::MakeMount)
             }
-            Operation::Place { path, directory } => {
-                self.place(path, *directory).during(Stage::MountTarget)
+            Operation::Place {
+                parent,
+                name,
+                directory,
+            } => {
+                let parent = self.find(parent).during(Stage::MountTarget)?;
+                place(parent, name, *directory).during(Stage::MountTarget)
             }
             Operation::Attach { mount, target } => self.attach(mount.as_fd(), target),
             Operation::AttachPart {
@@ -219,20 +224,6 @@ impl Mounter<'_> {
 
     fn find(&self, path: &CStr) -> Result<BorrowedFd<'static>, Errno> {
         find(self.root, path)
-    }
-
-    /// The file system is this sandbox's own and still empty but for devices, so names lead nowhere else.
-    fn place(&self, path: &CStr, directory: bool) -> Result<(), Errno> {
-        let made = if directory {
-            rustix::fs::mkdirat(self.root, path, Mode::from_raw_mode(0o755))
-        } else {
-            let mode = Mode::from_raw_mode(0o644);
-            rustix::fs::mknodat(self.root, path, FileType::RegularFile, mode, 0)
-        };
-        match made {
-            Err(Errno::EXIST) => Ok(()),
-            made => made,
-        }
     }
 
     /// A copy of the terminal's mount, and a file to mount it on.
@@ -325,6 +316,20 @@ fn copy(
 fn attach_to(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, c"", target, c"", flags)
+}
+
+/// Makes a place to mount on, unless there is one.
+fn place(parent: BorrowedFd<'_>, name: &CStr, directory: bool) -> Result<(), Errno> {
+    let made = if directory {
+        rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))
+    } else {
+        let mode = Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(parent, name, FileType::RegularFile, mode, 0)
+    };
+    match made {
+        Err(Errno::EXIST) => Ok(()),
+        made => made,
+    }
 }
 
 /// The nodes that every program may count on, with their numbers.

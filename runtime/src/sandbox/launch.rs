@@ -72,7 +72,7 @@ impl Status {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::system("make a pipe"))?;
         Ok(Self {
             read,
-            write: super::prepare::above_streams(write)?,
+            write: super::stdio::above_streams(write)?,
         })
     }
 

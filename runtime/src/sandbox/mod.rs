@@ -8,6 +8,7 @@ mod paths;
 mod plan;
 mod prepare;
 mod spec;
+mod stdio;
 mod stubs;
 mod terminal;
 
@@ -27,7 +28,6 @@ pub(crate) use prepare::Possible;
 
 use self::child::Reaper;
 use self::launch::{Status, launch};
-use self::prepare::Streams;
 use crate::error::Error;
 use crate::runtime::Shared;
 use crate::sys::CloneFlags;
@@ -43,7 +43,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, mut spec: Spec) -> Result<Child, Error
         Stdio::Streams { .. } => None,
     };
     let uid = spec.process.user.uid;
-    let Streams { theirs, ours } = prepare::streams(stdio, terminals.as_ref(), uid)?;
+    let (theirs, ours) = stdio::open(stdio, terminals.as_ref(), uid)?;
     let surroundings = prepare::surroundings(&shared.space, &spec, terminals, &membership)?;
     let mut flags = CloneFlags::SHARED_MEMORY
         | CloneFlags::MOUNTS
@@ -77,7 +77,7 @@ pub(crate) fn enter(
         Stdio::Terminal(_) => Some(enter::terminals_of(&thread)?),
         Stdio::Streams { .. } => None,
     };
-    let Streams { theirs, ours } = prepare::streams(stdio, terminals.as_ref(), process.user.uid)?;
+    let (theirs, ours) = stdio::open(stdio, terminals.as_ref(), process.user.uid)?;
     let mut plan = prepare::plan(process, shared.possible, theirs, status.writer())?;
     plan.join = membership.join;
     let flags = CloneFlags::empty();

@@ -62,7 +62,11 @@ pub(super) enum Operation {
     /// Fills a fresh `/dev` with nodes, links and directories.
     FillDevices,
     /// Makes a place to mount on in a fresh `/dev`, which no layer can have; what exists stays.
-    Place { path: CString, directory: bool },
+    Place {
+        parent: CString,
+        name: CString,
+        directory: bool,
+    },
     /// Mounts a detached mount.
     Attach { mount: OwnedFd, target: CString },
     /// Mounts a part of one of the sources.
@@ -94,7 +98,7 @@ impl Operation {
         let path: &CStr = match self {
             Self::Make { target, .. } => target,
             Self::FillDevices => c"dev",
-            Self::Place { path, .. } => path,
+            Self::Place { parent, .. } => parent,
             Self::Attach { target, .. } | Self::AttachPart { target, .. } => target,
             Self::Console => c"dev/console",
             Self::Mask(path) | Self::ReadOnly(path) => path,

@@ -1,19 +1,18 @@
 //! From a specification to a plan.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, openat};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, openat};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::child::Ends;
 use super::paths;
 use super::plan::{Credentials, FileSystem, Operation, Plan, Program, Surroundings, c_string};
-use super::spec::{Mount, Network, Process, Source, Spec, Stdio, Stream};
-use super::terminal::{self, Terminal};
+use super::spec::{Mount, Network, Process, Source, Spec};
+use super::stdio::Theirs;
+use super::terminal;
 use crate::capability::Capabilities;
 use crate::cgroup::Membership;
 use crate::error::Error;
@@ -211,13 +210,6 @@ impl Mounts<'_> {
         {
             return Ok(());
         }
-        let above = bytes.iter().enumerate().skip(b"dev/".len());
-        for (end, _) in above.filter(|(_, byte)| **byte == b'/') {
-            self.operations.push(Operation::Place {
-                path: c_string(&bytes[..end], "a path")?,
-                directory: true,
-            });
-        }
         let directory = match &mount.source {
             Source::File { .. } => false,
             Source::Bind { path, .. } => path.is_dir(),
@@ -225,10 +217,17 @@ impl Mounts<'_> {
                 .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
             Source::Tmpfs { .. } | Source::View { .. } => true,
         };
-        self.operations.push(Operation::Place {
-            path: target.to_owned(),
-            directory,
-        });
+        let ends = bytes.iter().enumerate().skip(b"dev/".len());
+        let ends = ends.filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
+        for end in ends.chain([bytes.len()]) {
+            let path = &bytes[..end];
+            let (parent, name) = path.split_at(path.iter().rposition(|b| *b == b'/').unwrap_or(0));
+            self.operations.push(Operation::Place {
+                parent: c_string(parent, "a path")?,
+                name: c_string(&name[1..], "a path")?,
+                directory: directory || end < bytes.len(),
+            });
+        }
         Ok(())
     }
 
@@ -269,14 +268,13 @@ impl Mounts<'_> {
         mode: u32,
         owner: (u32, u32),
     ) -> Result<(usize, CString), Errno> {
-        let (source, count) = match self.files {
-            Some(files) => files,
-            None => {
-                let options = [(c"mode", c"0700")];
-                self.sources
-                    .push(file_system(c"tmpfs", &options, MountAttributes::empty())?);
-                (self.sources.len() - 1, 0)
-            }
+        let (source, count) = if let Some(files) = self.files {
+            files
+        } else {
+            let options = [(c"mode", c"0700")];
+            let memory = file_system(c"tmpfs", &options, MountAttributes::empty())?;
+            self.sources.push(memory);
+            (self.sources.len() - 1, 0)
         };
         let name = CString::new(count.to_string()).map_err(|_| Errno::INVAL)?;
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -317,20 +315,19 @@ fn target(path: &Path) -> Result<CString, Error> {
     Ok(target)
 }
 
-/// The plan of a process; `terminals` is where a new terminal is to be opened.
+/// The plan of a process with these standard streams, which reports to `status`.
 pub(super) fn plan(
     process: &Process,
     possible: Possible,
-    streams: ([OwnedFd; 3], bool),
-    status: std::os::fd::BorrowedFd<'static>,
+    streams: Theirs,
+    status: BorrowedFd<'static>,
 ) -> Result<Plan, Error> {
-    let (stdio, terminal) = streams;
     let cwd = process.cwd.as_os_str().as_bytes();
     let limits = process.limits.iter();
     Ok(Plan {
         status,
-        stdio,
-        terminal,
+        stdio: streams.files,
+        terminal: streams.terminal,
         join: vec![],
         surroundings: None,
         limits: limits
@@ -359,87 +356,4 @@ fn credentials(process: &Process, possible: Possible) -> Credentials {
             .filter_calls
             .then(|| crate::seccomp::filter(process.capabilities)),
     }
-}
-
-/// Their ends of the standard streams, whether they are a terminal, and our ends.
-pub(super) struct Streams {
-    pub(super) theirs: ([OwnedFd; 3], bool),
-    pub(super) ours: Ends,
-}
-
-/// Opens the standard streams for a user. A terminal is opened in `terminals`.
-pub(super) fn streams(
-    stdio: Stdio,
-    terminals: Option<&OwnedFd>,
-    uid: u32,
-) -> Result<Streams, Error> {
-    let failed = Error::system("open the standard streams");
-    match (stdio, terminals) {
-        (
-            Stdio::Streams {
-                stdin,
-                stdout,
-                stderr,
-            },
-            _,
-        ) => {
-            let (stdin, our_stdin) = stream(stdin, false, uid)?;
-            let (stdout, our_stdout) = stream(stdout, true, uid)?;
-            let (stderr, our_stderr) = stream(stderr, true, uid)?;
-            Ok(Streams {
-                theirs: ([stdin, stdout, stderr], false),
-                ours: Ends {
-                    stdin: our_stdin,
-                    stdout: our_stdout,
-                    stderr: our_stderr,
-                    terminal: None,
-                },
-            })
-        }
-        (Stdio::Terminal(size), Some(terminals)) => {
-            let (master, slave) = terminal::open(terminals.as_fd(), size, uid).map_err(failed)?;
-            let slave = above_streams(slave)?;
-            let copy = || rustix::io::fcntl_dupfd_cloexec(&slave, 3);
-            let copies = copy().and_then(|one| Ok((one, copy()?)));
-            let (second, third) = copies.map_err(Error::system("copy the terminal"))?;
-            Ok(Streams {
-                theirs: ([slave, second, third], true),
-                ours: Ends {
-                    terminal: Some(Terminal::new(master)),
-                    ..Ends::default()
-                },
-            })
-        }
-        (Stdio::Terminal(_), None) => Err(failed(Errno::NODEV)),
-    }
-}
-
-/// Their end of one stream, and ours if it is a pipe. A pipe belongs to the user, who may open it again by name.
-fn stream(stream: Stream, output: bool, uid: u32) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
-    let failed = || Error::system("open a standard stream");
-    let (theirs, ours) = match stream {
-        Stream::Null => {
-            let flags = OFlags::RDWR | OFlags::CLOEXEC;
-            let null = openat(CWD, "/dev/null", flags, Mode::empty()).map_err(failed())?;
-            (null, None)
-        }
-        Stream::Open(file) => (file, None),
-        Stream::Pipe => {
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(failed())?;
-            let (theirs, ours) = if output { (write, read) } else { (read, write) };
-            if uid != 0 {
-                rustix::fs::fchown(&theirs, Some(Uid::from_raw(uid)), None).map_err(failed())?;
-            }
-            (theirs, Some(ours))
-        }
-    };
-    Ok((above_streams(theirs)?, ours))
-}
-
-/// The same file under a number that the standard streams do not take.
-pub(super) fn above_streams(fd: OwnedFd) -> Result<OwnedFd, Error> {
-    if fd.as_raw_fd() > 2 {
-        return Ok(fd);
-    }
-    rustix::io::fcntl_dupfd_cloexec(&fd, 3).map_err(Error::system("copy a descriptor"))
 }

@@ -42,7 +42,7 @@ pub(crate) fn set_mount_attributes(
     let attr = MountAttr {
         set: attributes.bits(),
         clear: 0,
-        propagation: libc::MS_PRIVATE as u64,
+        propagation: libc::MS_PRIVATE,
         user_namespace: 0,
     };
     let mut flags = libc::AT_EMPTY_PATH;

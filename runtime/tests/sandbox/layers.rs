@@ -287,7 +287,7 @@ fn mount_points_leave_no_trace() {
     prepare_stubs(&stubs, &looks(""), &made).unwrap();
     let changes = Changes::new();
     let mut spec = shell(
-        "cat /run/secrets/key /etc/resolv.conf; ls /root/cache; stat -c '%a %u %Y' / /root /etc",
+        "cat /run/secrets/key /etc/resolv.conf; ls /root/cache; stat -c '%a %u %Y' /root /etc; stat -c %Y /",
     );
     spec.root.upper = Some(changes.spec());
     spec.root.stubs = Some(stubs);
@@ -306,9 +306,10 @@ fn mount_points_leave_no_trace() {
         let looks = looks(path);
         format!("{:o} {} {}", looks.mode & 0o7777, looks.uid, looks.mtime.0)
     };
+    // The root directory is the upper one's.
+    let top = fs::metadata(changes.upper()).unwrap().mtime();
     let expected = format!(
-        "k\nnameserver 1.1.1.1\n{}\n{}\n{}",
-        line(""),
+        "k\nnameserver 1.1.1.1\n{}\n{}\n{top}",
         line("root"),
         line("etc")
     );
@@ -336,4 +337,25 @@ fn stubs_take_no_way_around() {
             "{path}"
         );
     }
+}
+
+#[test]
+fn places_below_dev_are_made() {
+    let bind = Source::Bind {
+        path: base().join("etc"),
+        recursive: false,
+    };
+    let mut spec = shell("/bin/sh /dev/pipes/deep/script; ls /dev/etc/hosts; stat -c %F /dev/shm");
+    spec.mounts = vec![
+        read_only("/dev/pipes/deep/script", text("echo from a pipe\n")),
+        read_only("/dev/etc", bind),
+        mount(
+            "/dev/shm",
+            Source::Tmpfs {
+                size: None,
+                mode: 0o700,
+            },
+        ),
+    ];
+    assert_eq!(output(spec), "from a pipe\n/dev/etc/hosts\ndirectory");
 }

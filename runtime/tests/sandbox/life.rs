@@ -164,3 +164,26 @@ fn descriptors_and_cgroups_do_not_pile_up() {
 fn cgroup_of_the_sandbox_is_its_root() {
     assert_eq!(output(shell("grep ^0: /proc/self/cgroup")), "0::/");
 }
+
+/// Not a test but the program of the next one.
+#[test]
+#[ignore = "started by another test"]
+#[allow(clippy::print_stdout, reason = "tells what it found")]
+fn sealed() {
+    // Threads end with the old program.
+    runtime::seal_executable().unwrap();
+    // Opening it for writing would fail for as long as it runs anyway.
+    let path = "/proc/self/exe";
+    let access = rustix::fs::access(path, rustix::fs::Access::WRITE_OK);
+    println!("\nsealed: {access:?}");
+}
+
+#[test]
+fn a_sealed_program_cannot_be_written() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "life::sealed", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.contains("sealed: Err(Os { code: 30"), "{output}");
+}
