@@ -48,7 +48,7 @@ impl Engine {
         let options = ArchiveOptions::new(ArchiveFormat::Docker, scratch.path().to_owned());
         let stop = Stop::default();
         let target = to.create()?;
-        let (source, flag, out) = (StoreSource(self.clone()), stop.flag(), target.file());
+        let (source, flag, out) = (StoreSource::for_archive(self), stop.flag(), target.file());
         blocking(move || {
             let mut out = Stoppable { out, stop: flag };
             write_archive(&images, &options, &source, &Unobserved, &mut out)?;

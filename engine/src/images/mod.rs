@@ -33,3 +33,6 @@ pub(crate) use self::observer::RowObserver;
 pub(crate) use self::record::{Documents, Origin};
 pub(crate) use self::source::StoreSource;
 pub(crate) use self::work::{Scratch, Stop, Stoppable, blocking};
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,7 @@ impl Engine {
             media_types,
             scratch: scratch.path().to_owned(),
         };
-        let source: Arc<dyn LayerSource> = Arc::new(StoreSource(self.clone()));
+        let source: Arc<dyn LayerSource> = Arc::new(StoreSource::for_registry(self));
         let observer: Arc<dyn Observer> = Arc::new(RowObserver::new(row.clone()));
         let client = self.client()?;
         Ok(push(client, image, targets, &options, &source, &observer).await?)

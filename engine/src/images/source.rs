@@ -11,11 +11,33 @@ use crate::engine::Engine;
 
 /// The layers of an engine's store.
 #[derive(Debug, Clone)]
-pub(crate) struct StoreSource(pub(crate) Engine);
+pub(crate) struct StoreSource {
+    engine: Engine,
+    /// Whether a blob made now counts for more than one that is known, which may be in a registry.
+    renews: bool,
+}
+
+impl StoreSource {
+    /// For one who sends blobs: what is made now is what a registry has soon.
+    pub(super) fn for_registry(engine: &Engine) -> Self {
+        Self {
+            engine: engine.clone(),
+            renews: true,
+        }
+    }
+
+    /// For one who writes archives: what registries have stays known.
+    pub(crate) fn for_archive(engine: &Engine) -> Self {
+        Self {
+            engine: engine.clone(),
+            renews: false,
+        }
+    }
+}
 
 impl LayerSource for StoreSource {
     fn open(&self, layer: &DiffId) -> Result<(File, u64), StoreError> {
-        let stored = self.0.store().layers().get(layer)?;
+        let stored = self.engine.store().layers().get(layer)?;
         let stored = stored.ok_or_else(|| cache::Error::NoLayer {
             diff_id: layer.to_string(),
         })?;
@@ -28,7 +50,7 @@ impl LayerSource for StoreSource {
         compression: Compression,
     ) -> Result<Option<KnownBlob>, StoreError> {
         if compression == Compression::None {
-            let stored = self.0.store().layers().get(layer)?;
+            let stored = self.engine.store().layers().get(layer)?;
             return Ok(stored.map(|stored| KnownBlob {
                 digest: *layer.digest(),
                 size: stored.tar_size,
@@ -36,7 +58,7 @@ impl LayerSource for StoreSource {
             }));
         }
         let known = self
-            .0
+            .engine
             .store()
             .transfers()
             .by_layer(layer, kept(compression))?;
@@ -48,11 +70,14 @@ impl LayerSource for StoreSource {
     }
 
     fn remember_blob(&self, layer: &DiffId, blob: &KnownBlob) -> Result<(), StoreError> {
-        Ok(remember_blob(&self.0, layer, blob)?)
+        if self.renews || self.known_blob(layer, blob.compression)?.is_none() {
+            remember_blob(&self.engine, layer, blob)?;
+        }
+        Ok(())
     }
 
     fn repositories(&self, blob: &Digest) -> Result<Vec<Repository>, StoreError> {
-        let names = self.0.store().transfers().locations(blob)?;
+        let names = self.engine.store().transfers().locations(blob)?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
@@ -61,7 +86,7 @@ impl LayerSource for StoreSource {
         blob: &Digest,
         repository: &Repository,
     ) -> Result<(), StoreError> {
-        let transfers = self.0.store().transfers();
+        let transfers = self.engine.store().transfers();
         Ok(transfers.remember_location(blob, &repository.to_string())?)
     }
 }

@@ -6,7 +6,7 @@ use image::manifest::Descriptor;
 use layer::Digest;
 
 use super::attributes::{ArchivePlace, Form};
-use super::write::{Export, Exported, part};
+use super::write::{Export, Exported, done, part};
 use crate::error::ImageError;
 use crate::images::{
     Documents, Origin, RowObserver, Scratch, Stop, Stoppable, StoreSource, blocking,
@@ -24,7 +24,7 @@ impl Export<'_> {
         row: &Row,
     ) -> Result<Exported, ImageError> {
         if store {
-            self.keep(names, manifest, row).await?;
+            self.keep(names, manifest, row)?;
         }
         let pushed = match push {
             Some(form) => Some(self.push(names, form, store, row).await?),
@@ -36,12 +36,7 @@ impl Export<'_> {
         })
     }
 
-    async fn keep(
-        &self,
-        names: &[Reference],
-        manifest: &[u8],
-        row: &Row,
-    ) -> Result<(), ImageError> {
+    fn keep(&self, names: &[Reference], manifest: &[u8], row: &Row) -> Result<(), ImageError> {
         let (engine, image) = (self.engine, self.image);
         let digest = Digest::of(manifest);
         let documents = Documents {
@@ -50,14 +45,12 @@ impl Export<'_> {
             manifest: Some((&digest, manifest)),
         };
         // The layers are there, as each step has put its own into the store.
-        part(row, "exporting layers", async { Ok(()) }).await?;
-        part(row, format!("writing image {}", image.id), async {
-            engine.record_image(documents, &self.local.layers)
-        })
-        .await?;
+        done(row, "exporting layers");
+        engine.record_image(documents, &self.local.layers)?;
+        done(row, format!("writing image {}", image.id));
         for name in names {
-            let naming = async { engine.name_image(name, &image.id, None, Origin::User) };
-            part(row, format!("naming to {name}"), naming).await?;
+            engine.name_image(name, &image.id, None, Origin::User)?;
+            done(row, format!("naming to {name}"));
         }
         Ok(())
     }
@@ -73,8 +66,10 @@ impl Export<'_> {
         let send = self.engine.send(&self.local, names, encoding, types, row);
         let pushed = part(row, "pushing layers", send).await?;
         for name in names {
-            let line = format!("pushing manifest for {name}@{}", pushed.digest);
-            row.transfer(line, 0, None, true);
+            done(
+                row,
+                format!("pushing manifest for {name}@{}", pushed.digest),
+            );
             if stored {
                 let digest = Some(pushed.digest);
                 self.engine
@@ -106,7 +101,7 @@ impl Export<'_> {
             names: names.clone(),
         }];
         let (source, observer) = (
-            StoreSource(self.engine.clone()),
+            StoreSource::for_archive(self.engine),
             RowObserver::new(row.clone()),
         );
         let manifests = match to {

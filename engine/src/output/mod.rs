@@ -8,3 +8,6 @@ mod write;
 
 pub use self::attributes::{ArchivePlace, Form, Output, OutputKind, OutputSpec};
 pub use self::destination::Destination;
+
+#[cfg(test)]
+mod tests;

@@ -140,3 +140,8 @@ pub(super) async fn part<T>(
     row.transfer(name, 0, None, true);
     Ok(result)
 }
+
+/// Shows a part of a row's work that is done, and took no time worth showing.
+pub(super) fn done(row: &Row, name: impl Into<String>) {
+    row.transfer(name, 0, None, true);
+}
