@@ -20,7 +20,7 @@ use super::request::{Call, LOGIN_REFUSED, read_bounded};
 
 /// The largest answer of a token server that is read.
 const ANSWER_MAX: u64 = 1 << 20;
-/// How long a token is good for when its server does not say.
+/// How long a token is good for when its server does not say, and at least, as Docker's clients have it.
 const LIFETIME: Duration = Duration::from_mins(1);
 /// A token is not used any more when it has less time than this left.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -202,7 +202,8 @@ fn parse_token(bytes: &[u8]) -> Option<Token> {
         .find(|token| !token.is_empty())?;
     let mut header = HeaderValue::try_from(format!("Bearer {text}")).ok()?;
     header.set_sensitive(true);
-    let lifetime = answer.expires_in.map_or(LIFETIME, Duration::from_secs);
+    let announced = answer.expires_in.map(Duration::from_secs);
+    let lifetime = announced.unwrap_or(LIFETIME).max(LIFETIME);
     Some(Token {
         header,
         expires: Instant::now().checked_add(lifetime),

@@ -21,10 +21,10 @@ async fn failure(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> 
 }
 
 /// A server that answers so to the first requests for the layer, and then honestly.
-fn stumbling(served: &Served, first: Vec<Reply>) -> Server {
-    let (served, count) = (served.clone(), AtomicUsize::new(0));
+fn stumbling(held: &Served, first: Vec<Reply>) -> Server {
+    let (held, count) = (held.clone(), AtomicUsize::new(0));
     Server::start(move |request| {
-        if request.target.ends_with(&served.layer_digest.to_string()) {
+        if request.target.ends_with(&held.layer_digest.to_string()) {
             let at = count.fetch_add(1, Ordering::SeqCst);
             if let Some(reply) = first.get(at) {
                 return reply.clone();
@@ -36,25 +36,25 @@ fn stumbling(served: &Served, first: Vec<Reply>) -> Server {
                     .strip_suffix('-')
                     .unwrap();
                 let from: usize = from.parse().unwrap();
-                let length = served.layer.len();
+                let length = held.layer.len();
                 return Reply::new(206)
                     .with(
                         "content-range",
                         format!("bytes {from}-{}/{length}", length - 1),
                     )
-                    .body(&served.layer[from..]);
+                    .body(&held.layer[from..]);
             }
         }
-        served.answer(request)
+        held.answer(request)
     })
 }
 
 #[tokio::test]
 async fn an_honest_fake_is_pulled_from() {
-    let served = Served::new(100_000);
-    let layer = served.diff_id;
-    let tar = served.layer.clone();
-    let server = Server::start(move |request| served.answer(request));
+    let held = Served::new(100_000);
+    let layer = held.diff_id;
+    let tar = held.layer.clone();
+    let server = Server::start(move |request| held.answer(request));
     let (_, store) = pull(&server.reference("a/b")).await.unwrap();
     assert!(store.tar(&layer) == tar);
 }
@@ -88,7 +88,7 @@ async fn a_name_without_address_is_named() {
 
 #[tokio::test]
 async fn a_registry_that_says_nothing_is_given_up() {
-    let server = Server::start(|_| Reply::new(200).after(Duration::from_secs(60)));
+    let server = Server::start(|_| Reply::new(200).after(Duration::from_mins(1)));
     let client = Client::new(Settings {
         stall_timeout: Duration::from_millis(50),
         connect_timeout: Duration::from_millis(50),
@@ -123,12 +123,12 @@ async fn https_is_asked_of_a_proxy() {
 #[tokio::test]
 async fn temporary_errors_are_tried_again() {
     for status in [429, 500, 502, 503, 504] {
-        let served = Served::new(1000);
+        let held = Served::new(1000);
         let replies = vec![Reply::new(status).with("retry-after", "0"); 2];
-        let server = stumbling(&served, replies);
+        let server = stumbling(&held, replies);
         let (_, store) = pull(&server.reference("a")).await.unwrap();
-        assert!(store.tar(&served.diff_id) == served.layer);
-        assert_eq!(server.count("GET", &served.layer_digest.to_string()), 3);
+        assert!(store.tar(&held.diff_id) == held.layer);
+        assert_eq!(server.count("GET", &held.layer_digest.to_string()), 3);
     }
 }
 
@@ -153,8 +153,8 @@ async fn lasting_errors_are_reported_in_the_words_of_the_registry() {
 
 #[tokio::test]
 async fn a_download_that_breaks_off_is_taken_up() {
-    let served = Served::new(300_000);
-    let whole = Reply::new(200).body(served.layer.clone());
+    let held = Served::new(300_000);
+    let whole = Reply::new(200).body(held.layer.clone());
     let unranged = vec![
         whole.clone().cut(100_000),
         whole.clone().cut(200_000),
@@ -164,17 +164,17 @@ async fn a_download_that_breaks_off_is_taken_up() {
     let ranged = vec![whole.clone().cut(100_000)];
     let fewer = vec![whole.clone().cut(10), whole.clone().cut(5), whole];
     for replies in [ranged, unranged, fewer] {
-        let server = stumbling(&served, replies);
+        let server = stumbling(&held, replies);
         let (_, store) = pull(&server.reference("a")).await.unwrap();
-        assert!(store.tar(&served.diff_id) == served.layer);
+        assert!(store.tar(&held.diff_id) == held.layer);
     }
 }
 
 #[tokio::test]
 async fn a_download_that_never_ends_well_is_given_up() {
-    let served = Served::new(300_000);
-    let cut = Reply::new(200).body(served.layer.clone()).cut(100_000);
-    let server = stumbling(&served, vec![cut; 100]);
+    let held = Served::new(300_000);
+    let cut = Reply::new(200).body(held.layer.clone()).cut(100_000);
+    let server = stumbling(&held, vec![cut; 100]);
     let error = pull(&server.reference("a")).await.map(drop).unwrap_err();
     assert!(
         matches!(
@@ -187,8 +187,8 @@ async fn a_download_that_never_ends_well_is_given_up() {
         "{error:?}"
     );
     // One that is shorter and says so.
-    let short = Reply::new(200).body(&served.layer[..100_000]);
-    let server = stumbling(&served, vec![short; 100]);
+    let short = Reply::new(200).body(&held.layer[..100_000]);
+    let server = stumbling(&held, vec![short; 100]);
     let error = pull(&server.reference("a")).await.map(drop).unwrap_err();
     assert!(
         matches!(
@@ -204,34 +204,32 @@ async fn a_download_that_never_ends_well_is_given_up() {
 
 #[tokio::test]
 async fn a_part_that_was_not_asked_for_is_refused() {
-    let served = Served::new(300_000);
+    let held = Served::new(300_000);
     let part = Reply::new(206)
         .with("content-range", "bytes 7-299999/300000")
-        .body(&served.layer[7..]);
-    let cut = Reply::new(200).body(served.layer.clone()).cut(100_000);
-    let server = stumbling(&served, vec![cut, part]);
+        .body(&held.layer[7..]);
+    let cut = Reply::new(200).body(held.layer.clone()).cut(100_000);
+    let server = stumbling(&held, vec![cut, part]);
     let error = pull(&server.reference("a")).await.map(drop).unwrap_err();
     assert!(error.to_string().contains("another part"), "{error}");
 }
 
 #[tokio::test]
 async fn content_that_is_not_what_its_name_says_is_refused() {
-    let served = Served::new(100_000);
+    let held = Served::new(100_000);
     // The layer.
-    let mut damaged = served.clone();
+    let mut damaged = held.clone();
     damaged.layer[50_000] ^= 1;
     let error = failure(move |request| damaged.answer(request)).await;
-    assert!(
-        matches!(error, Error::WrongDigest { expected, .. } if expected == served.layer_digest)
-    );
+    assert!(matches!(error, Error::WrongDigest { expected, .. } if expected == held.layer_digest));
     // A longer one.
-    let mut longer = served.clone();
+    let mut longer = held.clone();
     longer.layer.extend([0; 512]);
     let error = failure(move |request| longer.answer(request)).await;
     assert!(matches!(error, Error::WrongSize { .. }), "{error:?}");
     // The config.
-    let config = Digest::of(&served.config).to_string();
-    let (honest, other) = (served.clone(), served.config.to_ascii_uppercase());
+    let config = Digest::of(&held.config).to_string();
+    let (honest, other) = (held.clone(), held.config.to_ascii_uppercase());
     let error = failure(move |request| {
         if request.target.ends_with(&config) {
             Reply::new(200).body(other.clone())
@@ -242,15 +240,15 @@ async fn content_that_is_not_what_its_name_says_is_refused() {
     .await;
     assert!(matches!(error, Error::WrongDigest { .. }), "{error:?}");
     // The manifest, by the digest in the header and by that in the name.
-    let wrong = |request: &Request, served: &Served| {
-        let mut reply = served.answer(request);
+    let wrong = |request: &Request, held: &Served| {
+        let mut reply = held.answer(request);
         reply.body.push(b' ');
         reply
     };
-    let honest = served.clone();
+    let honest = held.clone();
     let server = Server::start(move |request| wrong(request, &honest));
     let by_tag = server.reference("a");
-    let by_digest = by_tag.with_digest(Digest::of(&served.manifest));
+    let by_digest = by_tag.with_digest(Digest::of(&held.manifest));
     for reference in [by_tag, by_digest] {
         let error = pull(&reference).await.map(drop).unwrap_err();
         assert!(matches!(error, Error::WrongDigest { .. }), "{error:?}");
@@ -261,8 +259,8 @@ async fn content_that_is_not_what_its_name_says_is_refused() {
 async fn a_layer_that_is_not_the_one_of_the_config_is_refused() {
     let layer = tar_of("a", b"a");
     let other = DiffId::new(Digest::of(b"other"));
-    let served = Served::of(image_of(vec![other]).config, layer, other);
-    let server = Server::start(move |request| served.answer(request));
+    let held = Served::of(image_of(vec![other]).config, layer, other);
+    let server = Server::start(move |request| held.answer(request));
     let error = pull(&server.reference("a")).await.map(drop).unwrap_err();
     assert!(
         matches!(error, Error::WrongDiffId { expected, .. } if expected == other),
@@ -281,8 +279,8 @@ async fn damaged_layers_are_refused() {
     ];
     for layer in cases {
         let diff_id = DiffId::new(Digest::of(&layer));
-        let served = Served::of(image_of(vec![diff_id]).config, layer, diff_id);
-        let server = Server::start(move |request| served.answer(request));
+        let held = Served::of(image_of(vec![diff_id]).config, layer, diff_id);
+        let server = Server::start(move |request| held.answer(request));
         let error = pull(&server.reference("a")).await.map(drop).unwrap_err();
         assert!(
             matches!(error, Error::Layer { .. } | Error::Decompress { .. }),
@@ -295,19 +293,19 @@ async fn damaged_layers_are_refused() {
 async fn documents_that_are_not_images_are_refused() {
     let honest = Served::new(10);
     let manifest = |manifest: &str| {
-        let mut served = honest.clone();
-        served.manifest = manifest.as_bytes().to_vec();
-        served.media_type = "application/json".into();
-        served
+        let mut held = honest.clone();
+        held.manifest = manifest.as_bytes().to_vec();
+        held.media_type = "application/json".into();
+        held
     };
     let foreign = String::from_utf8(honest.manifest.clone())
         .unwrap()
         .replace("layer.v1.tar", "layer.nondistributable.v1.tar");
     let layerless = {
-        let mut served = honest.clone();
+        let mut held = honest.clone();
         let diff_id = DiffId::new(Digest::of(b"x"));
-        served.config = image_of(vec![diff_id, diff_id]).config;
-        Served::of(served.config, served.layer, diff_id)
+        held.config = image_of(vec![diff_id, diff_id]).config;
+        Served::of(held.config, held.layer, diff_id)
     };
     let large = format!("{{\"schemaVersion\":2,\"x\":\"{}\"}}", "x".repeat(9 << 20));
     let cases = [
@@ -317,8 +315,8 @@ async fn documents_that_are_not_images_are_refused() {
         (manifest(&foreign), "is foreign"),
         (layerless, "it has 1 layers, and its config names 2"),
     ];
-    for (served, expected) in cases {
-        let error = failure(move |request| served.answer(request)).await;
+    for (held, expected) in cases {
+        let error = failure(move |request| held.answer(request)).await;
         assert!(
             chain(&error).contains(expected),
             "{expected}: {}",
@@ -329,8 +327,8 @@ async fn documents_that_are_not_images_are_refused() {
 
 #[tokio::test]
 async fn an_index_leads_to_the_platform() {
-    let served = Served::new(10);
-    let manifest = Descriptor::of(&served.media_type, &served.manifest);
+    let held = Served::new(10);
+    let manifest = Descriptor::of(&held.media_type, &held.manifest);
     let entry = |digest, platform: &str| {
         let mut entry = Descriptor {
             digest,
@@ -359,7 +357,7 @@ async fn an_index_leads_to_the_platform() {
                 .body(bytes)
         };
         if request.target.contains("/blobs/") || request.target.ends_with(&by_digest) {
-            served.answer(request)
+            held.answer(request)
         } else if request.target.ends_with(&bytes_digest) {
             index(&bytes)
         } else {
@@ -393,13 +391,13 @@ async fn indexes_without_end_are_refused() {
 
 #[tokio::test]
 async fn a_redirected_blob_is_fetched_without_our_token() {
-    let served = Served::new(1000);
+    let held = Served::new(1000);
     let elsewhere = {
-        let served = served.clone();
-        Arc::new(Server::start(move |request| served.answer(request)))
+        let held = held.clone();
+        Arc::new(Server::start(move |request| held.answer(request)))
     };
-    let (port, digest) = (elsewhere.port, served.layer_digest.to_string());
-    let honest = served.clone();
+    let (port, digest) = (elsewhere.port, held.layer_digest.to_string());
+    let honest = held.clone();
     let server = Server::start(move |request| {
         if request.header("authorization").is_none() {
             return Reply::new(401).with("www-authenticate", "Basic realm=\"x\"");
@@ -413,7 +411,7 @@ async fn a_redirected_blob_is_fetched_without_our_token() {
     });
     let client = super::login::client_as("user", "secret");
     let (_, store) = pull_with(&client, &server.reference("a")).await.unwrap();
-    assert!(store.tar(&served.diff_id) == served.layer);
+    assert!(store.tar(&held.diff_id) == held.layer);
     let requests = elsewhere.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].header("authorization"), None);
@@ -431,13 +429,13 @@ async fn redirections_without_end_are_refused() {
 
 #[tokio::test]
 async fn a_head_that_lies_is_not_believed() {
-    let served = Served::new(10);
-    let digest = Digest::of(&served.manifest);
+    let held = Served::new(10);
+    let digest = Digest::of(&held.manifest);
     let server = Server::start(move |request| {
         if request.method == "HEAD" {
             return Reply::new(405);
         }
-        served.answer(request)
+        held.answer(request)
     });
     let resolved = client().resolve(&server.reference("a")).await.unwrap();
     assert_eq!(resolved.digest, digest);

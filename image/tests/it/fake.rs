@@ -1,7 +1,8 @@
 //! An HTTP server that answers what a test wants, and images in the form in which it serves them.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -129,15 +130,10 @@ fn serve(
     let reply = answer(&request);
     thread::sleep(reply.delay);
     let mut head = format!("HTTP/1.1 {} X\r\nconnection: close\r\n", reply.status);
-    for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    if !reply
-        .headers
-        .iter()
-        .any(|(name, _)| name == "content-length")
-    {
-        head.push_str(&format!("content-length: {}\r\n", reply.body.len()));
+    let length = ("content-length".to_owned(), reply.body.len().to_string());
+    let own_length = reply.headers.iter().any(|(name, _)| *name == length.0);
+    for (name, value) in reply.headers.iter().chain((!own_length).then_some(&length)) {
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
     head.push_str("\r\n");
     let mut out = stream;
@@ -147,9 +143,9 @@ fn serve(
         &reply.body[..reply.cut.unwrap_or(reply.body.len())]
     };
     // A client that has seen enough may be gone.
-    let _ = out
-        .write_all(head.as_bytes())
-        .and_then(|()| out.write_all(sent));
+    out.write_all(head.as_bytes())
+        .and_then(|()| out.write_all(sent))
+        .ok();
 }
 
 fn read_request(reader: &mut impl BufRead) -> Option<Request> {

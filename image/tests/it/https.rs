@@ -4,11 +4,11 @@
 
 use std::fs::File;
 use std::process::Command;
+use std::sync::Arc;
 
 use rbuild_image::registry::Unreachable;
 use rbuild_image::transfer::{Observer, Unobserved};
 use rbuild_image::{Client, Compression, Error, Reference, RegistryError};
-use std::sync::Arc;
 
 use super::fake::{Reply, Server, pull, settings};
 use super::real_registry::options;

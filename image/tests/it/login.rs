@@ -38,7 +38,7 @@ fn basic(user: &str, password: &str) -> String {
 
 /// A registry that takes only `token`, which the token server gives to whom it likes.
 fn registry(
-    served: &Served,
+    held: &Served,
     give: impl Fn(&Request) -> bool + Send + Sync + 'static,
 ) -> (Server, Arc<Server>) {
     let tokens = Arc::new(Server::start(move |request| {
@@ -48,10 +48,10 @@ fn registry(
             Reply::new(401).body(r#"{"errors":[{"message":"who are you"}]}"#)
         }
     }));
-    let (served, port) = (served.clone(), tokens.port);
+    let (held, port) = (held.clone(), tokens.port);
     let registry = Server::start(move |request| {
         if request.header("authorization") == Some("Bearer token") {
-            return served.answer(request);
+            return held.answer(request);
         }
         let challenge =
             format!("Bearer realm=\"http://127.0.0.1:{port}/token?x=y\",service=\"the registry\"");
@@ -62,12 +62,12 @@ fn registry(
 
 #[tokio::test]
 async fn anyone_gets_a_token_for_what_is_public() {
-    let served = Served::new(100);
-    let (registry, tokens) = registry(&served, |request| request.header("authorization").is_none());
+    let held = Served::new(100);
+    let (registry, tokens) = registry(&held, |request| request.header("authorization").is_none());
     let (_, store) = pull_with(&client(), &registry.reference("a/b"))
         .await
         .unwrap();
-    assert!(store.tar(&served.diff_id) == served.layer);
+    assert!(store.tar(&held.diff_id) == held.layer);
     let asked = tokens.requests();
     assert_eq!(asked.len(), 1, "the token is kept");
     assert_eq!(
@@ -78,9 +78,9 @@ async fn anyone_gets_a_token_for_what_is_public() {
 
 #[tokio::test]
 async fn a_password_goes_to_the_token_server_only() {
-    let served = Served::new(100);
+    let held = Served::new(100);
     let expected = basic("user", "pass:word");
-    let (registry, tokens) = registry(&served, move |request| {
+    let (registry, tokens) = registry(&held, move |request| {
         request.header("authorization") == Some(&expected)
     });
     let reference = registry.reference("a");
@@ -108,8 +108,8 @@ async fn a_password_goes_to_the_token_server_only() {
 
 #[tokio::test]
 async fn an_identity_token_is_exchanged() {
-    let served = Served::new(100);
-    let (registry, tokens) = registry(&served, |request| {
+    let held = Served::new(100);
+    let (registry, tokens) = registry(&held, |request| {
         let body = String::from_utf8_lossy(&request.body).into_owned();
         request.method == "POST"
             && body.contains("grant_type=refresh_token")
@@ -124,11 +124,11 @@ async fn an_identity_token_is_exchanged() {
 
 #[tokio::test]
 async fn passwords_without_tokens() {
-    let served = Served::new(100);
+    let held = Served::new(100);
     let expected = basic("user", "secret");
     let registry = Server::start(move |request| {
         if request.header("authorization") == Some(&expected) {
-            return served.answer(request);
+            return held.answer(request);
         }
         Reply::new(401).with("www-authenticate", "Basic realm=\"x\"")
     });

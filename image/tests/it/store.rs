@@ -234,6 +234,7 @@ pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
 /// An image of these layers, which the store has.
 pub(crate) fn image_of(layers: Vec<DiffId>) -> LocalImage {
     let history = layers.iter().map(|layer| History {
+        created: Some("1970-01-01T00:00:00Z".into()),
         created_by: format!("COPY {layer} /"),
         ..History::default()
     });
