@@ -17,11 +17,13 @@ use crate::manifest::{Descriptor, Document, Index, Manifest, ManifestProblem};
 use crate::media_type;
 use crate::platform::{self, Platform};
 use crate::reference::Reference;
-use crate::registry::Client;
+use crate::registry::{BlobStream, Client};
 use crate::transfer::{KnownBlob, LayerSink, Observer, Phase, Update};
 
 mod inflow;
 pub(crate) mod receive;
+
+use receive::{Incoming, receive};
 
 /// How many layers come at the same time.
 const PARALLEL: usize = 4;
@@ -217,40 +219,51 @@ pub async fn fetch_layer(
         });
     }
     progress(Phase::Downloading, 0);
-    let mut blob = client.blob(reference.repository(), &layer.blob).await?;
-    let (outflow, inflow) = inflow::channel();
-    let incoming = receive::Incoming {
+    let blob = client.blob(reference.repository(), &layer.blob).await?;
+    let incoming = Incoming {
         name: layer.blob.digest.to_string(),
         expected: layer.diff_id,
         blob: Some(KnownBlob::from(&layer.blob)),
         repository: Some(reference.repository().clone()),
     };
-    let thread = {
-        let sink = Arc::clone(sink);
-        tokio::task::spawn_blocking(move || receive::receive(inflow, incoming, &*sink))
-    };
-    let sent = async {
-        let mut done = 0;
-        while let Some(bytes) = blob.next().await? {
-            done += bytes.len() as u64;
-            // The thread ends early only with an error of its own, which is the one to report.
-            if outflow.send(bytes).await.is_err() {
-                return Ok(());
-            }
-            progress(Phase::Downloading, done);
-        }
-        outflow.end().await;
-        Ok::<_, Error>(())
-    }
-    .await;
-    drop(outflow);
+    let arrived = |done| progress(Phase::Downloading, done);
+    store_layer(blob, incoming, Arc::clone(sink), arrived).await?;
+    progress(Phase::Done, layer.blob.size);
+    Ok(())
+}
+
+/// Passes a blob to the thread that takes it apart. `arrived` hears how many bytes have come.
+async fn store_layer(
+    blob: BlobStream,
+    incoming: Incoming,
+    sink: Arc<dyn LayerSink>,
+    arrived: impl Fn(u64),
+) -> Result<(), Error> {
+    let (outflow, inflow) = inflow::channel();
+    let thread = tokio::task::spawn_blocking(move || receive(inflow, incoming, &*sink));
+    let sent = feed(blob, outflow, arrived).await;
     let received = thread.await.map_err(|error| Error::Io {
         action: "finish a layer",
         source: io::Error::other(error),
     })?;
     // What broke off the download explains what the thread makes of it.
-    sent?;
-    received?;
-    progress(Phase::Done, layer.blob.size);
+    sent.and(received)
+}
+
+async fn feed(
+    mut blob: BlobStream,
+    outflow: inflow::Outflow,
+    arrived: impl Fn(u64),
+) -> Result<(), Error> {
+    let mut done = 0;
+    while let Some(bytes) = blob.next().await? {
+        done += bytes.len() as u64;
+        // The thread ends early only with an error of its own, which is the one to report.
+        if outflow.send(bytes).await.is_err() {
+            return Ok(());
+        }
+        arrived(done);
+    }
+    outflow.end().await;
     Ok(())
 }
