@@ -138,22 +138,26 @@ impl Rebuild<'_> {
             directory.opaque |= inode.is_opaque();
             directory.implied &= inode.is_implied();
         }
-        if inode.is_implied() {
-            return self.imply(id, path);
+        let metadata = inode.metadata()?;
+        if !inode.is_implied() {
+            self.tree.get_mut(id).metadata = metadata;
+            return Ok(());
         }
-        self.tree.get_mut(id).metadata = inode.metadata()?;
-        Ok(())
+        if self.is_implied(id) {
+            self.tree.get_mut(id).metadata = metadata;
+        }
+        self.imply(id, path)
+    }
+
+    fn is_implied(&self, id: InodeId) -> bool {
+        self.tree
+            .directory(id)
+            .is_some_and(|directory| directory.implied)
     }
 
     fn imply(&mut self, id: InodeId, path: &LayerPath) -> Result<()> {
-        let implied = self
-            .tree
-            .directory(id)
-            .is_some_and(|directory| directory.implied);
-        if !implied {
-            return Ok(());
-        }
-        if let Some(found) = self.lower.lookup(path)?
+        if self.is_implied(id)
+            && let Some(found) = self.lower.lookup(path)?
             && found.kind() == EntryKind::Directory
         {
             let metadata = found.metadata()?;

@@ -39,7 +39,7 @@ fn below_root(root: &Path) -> BTreeMap<PathBuf, Seen> {
 }
 
 proptest! {
-    #![proptest_config(config(48))]
+    #![proptest_config(config(32))]
 
     #[test]
     fn sealed_and_mounted(attempts in attempts()) {

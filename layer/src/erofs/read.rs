@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
+use super::directory::{self, DirEntry};
 use super::format::{
-    BLOCK, BLOCK_BITS, CHUNK_BITS, CHUNK_INDEX_SIZE, CHUNK_INDEXES, DIRENT_SIZE, DataLayout,
-    FEATURES, FOOTER_SIZE, Footer, IMPLIED, INODE_SIZE, MAGIC, NULL_BLOCK, OPAQUE, PLAIN,
-    RECORD_SIZE, Record, SLOT, SUPERBLOCK, TAR_DEVICE, decode_device, u16_at, u32_at, u64_at,
+    BLOCK, BLOCK_BITS, CHUNK_BITS, CHUNK_INDEX_SIZE, CHUNK_INDEXES, DataLayout, FEATURES,
+    FOOTER_SIZE, Footer, IMPLIED, INODE_SIZE, MAGIC, NULL_BLOCK, OPAQUE, PLAIN, RECORD_SIZE,
+    Record, SLOT, SUPERBLOCK, TAR_DEVICE, decode_device, u16_at, u32_at, u64_at,
 };
 use super::xattr;
 use crate::digest::{ContentDigest, DiffId};
@@ -31,7 +32,7 @@ pub struct Index {
 
 /// Names an inode of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nid(u64);
+pub struct Nid(pub(super) u64);
 
 impl Nid {
     /// The number that the kernel shows as the file's inode number.
@@ -52,15 +53,6 @@ pub struct Inode<'a> {
     /// Size of the attributes behind them.
     xattrs: usize,
     record: Record,
-}
-
-/// A name in a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DirEntry<'a> {
-    /// The name's bytes.
-    pub name: &'a [u8],
-    /// What it names.
-    pub nid: Nid,
 }
 
 impl Index {
@@ -412,47 +404,19 @@ impl<'a> Inode<'a> {
     }
 
     fn entries(&self) -> Result<Vec<DirEntry<'a>>> {
-        let data = self.data()?;
-        let mut entries = Vec::new();
-        for block in data.chunks(BLOCK as usize) {
-            let block = DirBlock::new(block)?;
-            for at in 0..block.count {
-                let entry = block.entry(at)?;
-                if !matches!(entry.name, b"." | b"..") {
-                    self.check_child(entry.nid)?;
-                    entries.push(entry);
-                }
-            }
+        let entries = directory::entries(self.data()?)?;
+        for entry in &entries {
+            self.check_child(entry.nid)?;
         }
         Ok(entries)
     }
 
-    /// Two binary searches: for the block, then in it.
     fn child(&self, name: &[u8]) -> Result<Option<Nid>> {
-        if matches!(name, b"." | b"..") {
-            return Ok(None);
+        let found = directory::find(self.data()?, name)?;
+        if let Some(nid) = found {
+            self.check_child(nid)?;
         }
-        let data = self.data()?;
-        let block_at = |at: usize| {
-            let start = at * BLOCK as usize;
-            DirBlock::new(&data[start..data.len().min(start + BLOCK as usize)])
-        };
-        let count = data.len().div_ceil(BLOCK as usize);
-        let after = partition(count, |at| Ok(block_at(at)?.entry(0)?.name <= name))?;
-        let Some(block) = after.checked_sub(1) else {
-            return Ok(None);
-        };
-        let block = block_at(block)?;
-        let at = partition(block.count, |at| Ok(block.entry(at)?.name < name))?;
-        if at == block.count {
-            return Ok(None);
-        }
-        let entry = block.entry(at)?;
-        if entry.name != name {
-            return Ok(None);
-        }
-        self.check_child(entry.nid)?;
-        Ok(Some(entry.nid))
+        Ok(found)
     }
 
     /// Directories stand before what is in them, so that no damage makes a walk endless. Only a name of a file that
@@ -463,62 +427,6 @@ impl<'a> Inode<'a> {
         }
         Err(IndexProblem::Directory.into())
     }
-}
-
-/// A block of a directory: entries, then their names.
-struct DirBlock<'a> {
-    bytes: &'a [u8],
-    count: usize,
-}
-
-impl<'a> DirBlock<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self> {
-        let first = u16_at(bytes, 8).map_or(0, usize::from);
-        if first == 0 || !first.is_multiple_of(DIRENT_SIZE) || first > bytes.len() {
-            return Err(IndexProblem::Directory.into());
-        }
-        Ok(Self {
-            bytes,
-            count: first / DIRENT_SIZE,
-        })
-    }
-
-    fn entry(&self, at: usize) -> Result<DirEntry<'a>> {
-        self.decode(at)
-            .ok_or_else(|| IndexProblem::Directory.into())
-    }
-
-    fn decode(&self, at: usize) -> Option<DirEntry<'a>> {
-        let start = at * DIRENT_SIZE;
-        let name_start = usize::from(u16_at(self.bytes, start + 8)?);
-        let name = if at + 1 < self.count {
-            let end = usize::from(u16_at(self.bytes, start + DIRENT_SIZE + 8)?);
-            self.bytes.get(name_start..end)?
-        } else {
-            let rest = self.bytes.get(name_start..)?;
-            // The last name ends with the block, or where zeros fill it up.
-            rest.split(|byte| *byte == 0).next()?
-        };
-        let valid = !name.is_empty() && !name.contains(&b'/');
-        valid.then_some(DirEntry {
-            name,
-            nid: Nid(u64_at(self.bytes, start)?),
-        })
-    }
-}
-
-/// The first of `count` places for which `before` no longer holds.
-fn partition(count: usize, before: impl Fn(usize) -> Result<bool>) -> Result<usize> {
-    let (mut low, mut high) = (0, count);
-    while low < high {
-        let middle = low.midpoint(high);
-        if before(middle)? {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
 }
 
 fn check_superblock(map: &[u8]) -> Option<()> {

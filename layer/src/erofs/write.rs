@@ -70,19 +70,17 @@ impl Digests {
             }
         }
         for &id in survey.order.iter().rev() {
-            match &tree.get(id).node {
-                Node::Directory(directory) => {
-                    let mut hasher = DirectoryHasher::new();
-                    let mut plain = !directory.opaque && !directory.implied;
-                    for (name, &child) in &directory.children {
-                        hasher.add(&digests.entry(tree, survey, name, child));
-                        plain &= digests.plain[child.index()];
-                    }
-                    digests.content[id.index()] = hasher.finish();
-                    digests.plain[id.index()] = plain;
-                }
-                _ => {}
+            let Some(directory) = tree.directory(id) else {
+                continue;
+            };
+            let mut hasher = DirectoryHasher::new();
+            let mut plain = !directory.opaque && !directory.implied;
+            for (name, &child) in &directory.children {
+                hasher.add(&digests.entry(tree, survey, name, child));
+                plain &= digests.plain[child.index()];
             }
+            digests.content[id.index()] = hasher.finish();
+            digests.plain[id.index()] = plain;
         }
         digests.layer = tree_digest(&digests.entry(tree, survey, b"", Tree::root()));
         digests

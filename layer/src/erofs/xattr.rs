@@ -186,7 +186,7 @@ mod tests {
             assert!(!is_storable(name, b""), "{name:?}");
         }
         assert!(is_storable(&long[..255], b""));
-        assert!(!is_storable(b"user.a", &[0; 65536]));
+        assert!(!is_storable(b"user.a", &vec![0; 65536]));
         assert!(is_overlay(b"trusted.overlay.opaque") && !is_overlay(b"trusted.overlays"));
     }
 }

@@ -87,10 +87,9 @@ impl Mounted {
     fn create(file: &OwnedFd) -> Self {
         fsconfig_create(file.as_fd()).unwrap_or_else(|error| {
             let mut log = [0; 1024];
-            while let Ok(length) = rustix::io::read(file, &mut log) {
-                eprintln!("{}", String::from_utf8_lossy(&log[..length]));
-            }
-            panic!("the kernel does not mount it: {error}")
+            let length = rustix::io::read(file, &mut log).unwrap_or(0);
+            let log = String::from_utf8_lossy(&log[..length]);
+            panic!("the kernel does not mount it: {error}: {log}")
         });
         let flags = FsMountFlags::FSMOUNT_CLOEXEC;
         let mount = fsmount(file.as_fd(), flags, MountAttrFlags::empty()).unwrap();
@@ -233,15 +232,20 @@ pub fn xattrs(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
 pub fn assert_same(left: &BTreeMap<PathBuf, Seen>, right: &BTreeMap<PathBuf, Seen>, what: &str) {
     for (path, seen) in left {
         let other = right.get(path);
-        assert!(other.is_some(), "{what}: {path:?} is missing");
+        assert!(other.is_some(), "{what}: {} is missing", path.display());
         assert!(
             other == Some(seen),
-            "{what}: {path:?} differs: {}",
+            "{what}: {} differs: {}",
+            path.display(),
             difference(seen, other.unwrap())
         );
     }
     for path in right.keys() {
-        assert!(left.contains_key(path), "{what}: {path:?} is too much");
+        assert!(
+            left.contains_key(path),
+            "{what}: {} is too much",
+            path.display()
+        );
     }
 }
 
