@@ -13,7 +13,9 @@ use super::text;
 use crate::diagnostic::{Diagnostic, Findings, shortened};
 use crate::expand::{Environment, Lexer, Variables};
 use crate::lint;
-use crate::plan::{BaseImage, History, ImageSource, ImageSpec, Plan, Source, Step, StepKind};
+use crate::plan::{
+    BaseImage, ContainerConfig, History, ImageSource, ImageSpec, Plan, Source, Step, StepKind,
+};
 use crate::span::Span;
 use crate::syntax::ast::{Dockerfile, Instruction, Kind};
 use crate::syntax::logical::Word;
@@ -253,6 +255,11 @@ impl State {
         Self {
             image: ImageSpec {
                 platform: options.platform.clone(),
+                // As BuildKit's `emptyImage`.
+                config: ContainerConfig {
+                    working_dir: "/".to_owned(),
+                    ..ContainerConfig::default()
+                },
                 ..ImageSpec::default()
             },
             ..Self::default()
