@@ -38,7 +38,7 @@ pub enum Bucket {
     Contexts,
     /// `HASH/{data,id}`: the directories of cache mounts.
     Mounts,
-    /// `ID/`: state of containers.
+    /// `ID/`: a container; `names/NAME`: a symbolic link to the container of that name.
     Containers,
 }
 

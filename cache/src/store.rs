@@ -123,6 +123,17 @@ impl Store {
         self.lock(Range::key("step", key), Mode::Exclusive).await
     }
 
+    /// Takes this key if nobody holds it now.
+    pub fn try_exclusive(&self, key: &[u8; 32]) -> Result<Option<RangeLock>, Error> {
+        self.try_lock(Range::key("step", key), Mode::Exclusive)
+    }
+
+    /// Whether anybody, in this process or another, holds this key now.
+    pub fn is_held(&self, key: &[u8; 32]) -> Result<bool, Error> {
+        let held = self.inner.locks.is_held(Range::key("step", key));
+        held.at("lock", &self.root().join("lock"))
+    }
+
     /// Waits until no collector is at work; while this is held none begins.
     pub async fn share(&self) -> Result<RangeLock, Error> {
         self.lock(Range::STORE, Mode::Shared).await

@@ -85,6 +85,20 @@ impl Engine {
         runtime.as_ref().map_err(|error| StepError::Mounts(Arc::clone(error)))
     }
 
+    /// Lets go of a directory that was mounted as a layer, before it is moved or deleted.
+    pub(crate) fn forget(&self, directory: &Path) {
+        if let Some(Ok(runtime)) = self.inner.runtime.get() {
+            // One that stays mounted takes memory and does no harm.
+            runtime.forget(&Lower::Directory(directory.to_owned())).ok();
+        }
+    }
+
+    /// Deletes what earlier processes left in the store, on a thread that nobody waits for.
+    pub(crate) fn sweep(&self) {
+        let store = self.store().clone();
+        std::thread::spawn(move || store.sweep());
+    }
+
     /// Whether sealed layers are mounted as EROFS.
     fn uses_erofs(&self) -> bool {
         match self.inner.settings.layers {

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use layer::{DiffId, Index, LayerTree, UpperDir, View};
 
+use crate::engine::Engine;
 use crate::error::StepError;
 
 /// A layer whose tar has at most this many bytes keeps its upper directory.
@@ -69,11 +70,14 @@ impl Layer {
 
     /// Lets go of the upper directory once no step uses it any more: a small one stays with its layer, since
     /// mounting it costs nothing; of others the sealed form is enough.
-    pub(crate) async fn settle(&self, store: &cache::Store) -> Result<(), cache::Error> {
+    pub(crate) async fn settle(&self, engine: &Engine) -> Result<(), cache::Error> {
         let Inner::Fresh { upper, sealing } = &*self.0 else {
             return Ok(());
         };
-        if let Ok(sealed) = sealing.clone().await
+        let sealed = sealing.clone().await;
+        engine.forget(&upper.upper);
+        let store = engine.store();
+        if let Ok(sealed) = sealed
             && sealed.own
             && sealed.layer.stored.tar_size <= SMALL
         {

@@ -63,6 +63,15 @@ pub(crate) struct Stubs {
 impl Stubs {
     /// Finds which targets of `mounts`, and of the system's own, are missing in `view`.
     pub(crate) fn find(view: &View, mounts: &[Mount]) -> Result<Self, StepError> {
+        Self::find_with_files(view, mounts, &[])
+    }
+
+    /// The same, where `files` are the targets of views that show a single file.
+    pub(crate) fn find_with_files(
+        view: &View,
+        mounts: &[Mount],
+        files: &[PathBuf],
+    ) -> Result<Self, StepError> {
         let mut stubs = Self::default();
         for directory in runtime::SYSTEM_DIRECTORIES {
             stubs.need(view, Path::new(directory), StubKind::Directory)?;
@@ -72,6 +81,7 @@ impl Stubs {
             let kind = match &mount.source {
                 Source::File { .. } => StubKind::File,
                 Source::Bind { path, .. } if !path.is_dir() => StubKind::File,
+                Source::View { .. } if files.contains(&mount.target) => StubKind::File,
                 _ => StubKind::Directory,
             };
             stubs.need(view, &mount.target, kind)?;
@@ -124,6 +134,32 @@ impl Stubs {
         runtime::prepare_stubs(&directory, &top, &stubs)?;
         Ok(Some(directory))
     }
+}
+
+/// Gives the directory of a root file system's changes what the root itself has below it: the mount shows its own.
+pub(crate) fn imitate_root(view: &View, upper: &Path) -> Result<(), StepError> {
+    let root = view.root()?.metadata()?;
+    let owner = (rustix::fs::Uid::from_raw(root.uid), rustix::fs::Gid::from_raw(root.gid));
+    let imitate = || {
+        rustix::fs::chown(upper, Some(owner.0), Some(owner.1))?;
+        rustix::fs::chmod(upper, rustix::fs::Mode::from_raw_mode(root.mode))?;
+        for (name, value) in &root.xattrs {
+            rustix::fs::setxattr(upper, name.as_slice(), value, rustix::fs::XattrFlags::empty())?;
+        }
+        let time = rustix::fs::Timespec {
+            tv_sec: root.mtime.seconds,
+            tv_nsec: root.mtime.nanos.into(),
+        };
+        let times = rustix::fs::Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        rustix::fs::utimensat(rustix::fs::CWD, upper, &times, rustix::fs::AtFlags::empty())
+    };
+    imitate().map_err(|source: rustix::io::Errno| StepError::Io {
+        action: "prepare the root directory",
+        source: source.into(),
+    })
 }
 
 /// The directories above `path` that exist, from the first below the root on.

@@ -16,19 +16,24 @@ pub(crate) fn resolve_user(spec: &str, view: &View) -> Result<User, StepError> {
     Ok(runtime::resolve_user(spec, &passwd, &group)?)
 }
 
-/// The owner that `--chown` or `WORKDIR` gives: without a group, the group of the same number as the user has.
+/// The owner that `--chown` or `WORKDIR` gives. A number stands for itself, and alone also for the group; a name alone
+/// has its primary group (BuildKit's `readUser`).
 pub(crate) fn resolve_owner(spec: &str, view: &View) -> Result<(u32, u32), StepError> {
     let (user, group) = spec.split_once(':').unwrap_or((spec, ""));
-    let passwd = read(view, b"etc/passwd")?;
-    let groups = read(view, b"etc/group")?;
-    let found = runtime::resolve_user(user, &passwd, &groups)?;
-    let numeric = user.parse::<u32>().is_ok();
-    let gid = match group {
-        "" if numeric => found.uid,
-        "" => found.gid,
-        group => runtime::resolve_group(group, &groups)?,
+    let (uid, own_group) = match user.parse() {
+        Ok(uid) => (uid, uid),
+        Err(_) => {
+            let passwd = read(view, b"etc/passwd")?;
+            let found = runtime::resolve_user(user, &passwd, b"")?;
+            (found.uid, found.gid)
+        }
     };
-    Ok((found.uid, gid))
+    let gid = match (group, group.parse()) {
+        ("", _) => own_group,
+        (_, Ok(gid)) => gid,
+        (name, Err(_)) => runtime::resolve_group(name, &read(view, b"etc/group")?)?,
+    };
+    Ok((uid, gid))
 }
 
 fn read(view: &View, path: &[u8]) -> Result<Vec<u8>, StepError> {

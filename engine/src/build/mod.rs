@@ -49,6 +49,7 @@ impl Engine {
         request: BuildRequest,
         listener: Arc<dyn Listener>,
     ) -> Result<Built, BuildError> {
+        self.sweep();
         let request = Arc::new(request);
         let mut tries = 0;
         loop {

@@ -18,9 +18,6 @@ const MAX_IGNORE_FILE: u64 = 16 << 20;
 /// Dockerfiles beyond this are cut by the reader; the parser refuses what it then sees as too large.
 const MAX_DOCKERFILE: u64 = (16 << 20) + 1;
 
-/// The time that everything built bears, in seconds since 1970 (reproducible-builds.org).
-const EPOCH: &str = "SOURCE_DATE_EPOCH";
-
 /// A Dockerfile that was read and parsed without errors.
 pub(super) struct Dockerfile {
     pub(super) text: Arc<SourceText>,
@@ -81,19 +78,6 @@ fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
         .take(limit)
         .read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// `SOURCE_DATE_EPOCH`, given as a build argument.
-pub(super) fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
-    let given = request.build_args.iter().rev();
-    let mut given = given.filter(|(name, _)| name == EPOCH).map(|(_, value)| value);
-    match given.next() {
-        Some(Some(value)) if !value.is_empty() => match value.parse() {
-            Ok(epoch) => Ok(Some(epoch)),
-            Err(_) => Err(BuildError::Epoch(value.clone())),
-        },
-        _ => Ok(None),
-    }
 }
 
 /// Opens the context with the ignore file that belongs to the Dockerfile.

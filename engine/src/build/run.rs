@@ -1,5 +1,6 @@
 //! `RUN`: a command in a sandbox over the layers so far, whose changes become the next layer.
 
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::error::StepError;
 use crate::event::Stream;
 use crate::progress::Row;
 use crate::rootfs::{Layer, Rootfs};
-use crate::sandbox::{Stubs, name_files};
+use crate::sandbox::{Stubs, imitate_root, name_files};
 
 /// The host name that steps see, as BuildKit's.
 const HOST_NAME: &str = "buildkitsandbox";
@@ -30,6 +31,8 @@ const PIECE: usize = 32 << 10;
 /// Everything that a step needs from outside, held until the step is over.
 struct Surroundings {
     mounts: Vec<Mount>,
+    /// Targets of mounts that are single files of a view.
+    files: Vec<PathBuf>,
     env: Vec<(String, String)>,
     secrets: Vec<SecretValue>,
     leases: Vec<MountLease>,
@@ -44,18 +47,13 @@ pub(super) async fn run(
     context: RunContext,
 ) -> Result<Rootfs, StepError> {
     let base = inputs.first().cloned().unwrap_or_default();
-    let surroundings = surroundings(build, command, &inputs).await?;
+    let mut around = surroundings(build, command, &inputs).await?;
+    let (secrets, leases) = (mem::take(&mut around.secrets), mem::take(&mut around.leases));
     let upper = build.engine().store().layers().new_upper()?;
-    let Surroundings {
-        mounts,
-        env,
-        secrets,
-        leases,
-    } = surroundings;
     let child = {
         let (build, command) = (Arc::clone(build), command.clone());
         let (base, upper) = (base.clone(), upper.clone());
-        blocking(move || spawn(&build, &command, &base, mounts, env, &upper)).await?
+        blocking(move || spawn(&build, &command, &base, around, &upper)).await?
     };
     let result = match child {
         Ok(child) => follow(child, &secrets, row, &context).await,
@@ -89,6 +87,7 @@ async fn surroundings(
 ) -> Result<Surroundings, StepError> {
     let mut all = Surroundings {
         mounts: name_files(HOST_NAME, build.hosts())?,
+        files: Vec::new(),
         env: Vec::new(),
         secrets: Vec::new(),
         leases: Vec::new(),
@@ -117,6 +116,9 @@ async fn add(
             writable,
         } => {
             let files = build.mounted_files(from, source, inputs).await?;
+            if files.single {
+                all.files.push(PathBuf::from(&mount.target));
+            }
             (view(build, &files)?, !writable)
         }
         MountKind::Tmpfs { size } => (
@@ -200,17 +202,17 @@ fn spawn(
     build: &Build,
     command: &Run,
     base: &Rootfs,
-    mounts: Vec<Mount>,
-    secret_env: Vec<(String, String)>,
+    around: Surroundings,
     upper: &Upper,
 ) -> Result<Child, StepError> {
     let view = base.view()?;
     let user = crate::users::resolve_user(&command.user, &view)?;
-    let stubs = Stubs::find(&view, &mounts)?;
+    let stubs = Stubs::find_with_files(&view, &around.mounts, &around.files)?;
     let stubs = stubs.make(&view, upper.directory.join("stubs"))?;
+    imitate_root(&view, &upper.upper)?;
     let mut env = command.env.clone();
     env.extend(command.proxy_env.iter().cloned());
-    env.extend(secret_env);
+    env.extend(around.env);
     if !env.iter().any(|(name, _)| name == "HOME") {
         env.push(("HOME".to_owned(), user.home.to_string_lossy().into_owned()));
     }
@@ -236,7 +238,7 @@ fn spawn(
             plan::Network::None => Network::None,
             plan::Network::Default | plan::Network::Host => Network::Host,
         },
-        mounts,
+        mounts: around.mounts,
     };
     Ok(build.engine().runtime()?.spawn(spec)?)
 }

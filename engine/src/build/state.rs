@@ -18,7 +18,6 @@ use crate::engine::Engine;
 use crate::error::{FileError, StepError};
 use crate::files::context::Context;
 use crate::files::node::LinkNumbers;
-use crate::files::resolve::{Standing, resolve, standing};
 use crate::files::select::Tree;
 use crate::images::ResolvedImage;
 use crate::progress::Row;
@@ -51,6 +50,8 @@ pub(super) struct MountedFiles {
     pub(super) rootfs: Rootfs,
     /// Which of them: a path in the root file system.
     pub(super) path: String,
+    /// Whether that is anything but a directory.
+    pub(super) single: bool,
 }
 
 impl Build {
@@ -173,7 +174,7 @@ impl Build {
     pub(super) async fn settle(&self) -> Result<(), cache::Error> {
         let fresh = std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner));
         for layer in fresh {
-            layer.settle(self.engine.store()).await?;
+            layer.settle(&self.engine).await?;
         }
         Ok(())
     }
@@ -191,20 +192,19 @@ impl Build {
             Source::Empty => Rootfs::default(),
         };
         let (checked, wanted) = (rootfs.clone(), path.to_owned());
-        let exists = blocking(move || {
+        let kind = blocking(move || {
             let view = checked.view()?;
-            let path = resolve(wanted.as_bytes(), |path| standing(&view, path))?;
-            Ok::<_, StepError>(!matches!(standing(&view, &path)?, Standing::Nothing))
+            let found = view.resolve(wanted.as_bytes(), true)?;
+            Ok::<_, StepError>(found.map(|(_, found)| found.kind()))
         });
-        if !exists.await?? {
-            return Err(StepError::MountSource {
-                path: path.to_owned(),
-                place: "the image or stage it is mounted from".to_owned(),
-            });
-        }
+        let kind = kind.await??.ok_or_else(|| StepError::MountSource {
+            path: path.to_owned(),
+            place: "the image or stage it is mounted from".to_owned(),
+        })?;
         Ok(MountedFiles {
             rootfs,
             path: path.to_owned(),
+            single: kind != layer::EntryKind::Directory,
         })
     }
 

@@ -119,7 +119,7 @@ fn unpack(
     let (tar, index) = crate::engine::create_files(&draft)
         .map_err(|source| FileError::Archive { source })?;
     let summary = layer::index_archive(reader, &tar, &index)?;
-    let index = layer::Index::open_files(&tar, &index)?;
+    let index = layer::Index::open_files(&index, &tar)?;
     let tree = ViewTree::new(View::new(vec![std::sync::Arc::new(index)]));
     let tree = tree.node_at(b"")?.ok_or(FileError::BadPath("/".into()))?;
     let implied = summary.implied_dirs.into_iter();

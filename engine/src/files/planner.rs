@@ -140,7 +140,8 @@ impl<'a> Planner<'a> {
 
     /// Has the directories down to and with `path` in the layer as the base has them.
     fn keep_directory(&mut self, path: &[u8]) -> Result<(), FileError> {
-        if self.entries.contains_key(path) {
+        // The root is no entry of a layer: containers have that of their own directory.
+        if path.is_empty() || self.entries.contains_key(path) {
             return Ok(());
         }
         if let Some(found) = self.base.lookup(&layer_path(path)?)? {
@@ -209,7 +210,7 @@ impl<'a> Planner<'a> {
         let target = self.resolve(dest)?;
         self.make_directories(&target)?;
         if let Kind::Directory(children) = &tree.kind {
-            if !implied.contains(&b""[..]) {
+            if !target.is_empty() && !implied.contains(&b""[..]) {
                 self.insert(&target, &tree.metadata, Planned::Directory);
             }
             for (name, child) in children {

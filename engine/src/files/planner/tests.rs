@@ -65,7 +65,7 @@ fn base(entries: &[&str]) -> View {
     });
     let (tar, index) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     layer::write_layer(planned.collect(), &tar, &index, &layer::WriteOptions::default()).unwrap();
-    let index: Arc<dyn LayerTree> = Arc::new(Index::open_files(&tar, &index).unwrap());
+    let index: Arc<dyn LayerTree> = Arc::new(Index::open_files(&index, &tar).unwrap());
     View::new(vec![index])
 }
 
