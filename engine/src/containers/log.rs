@@ -131,7 +131,7 @@ fn encode(into: &mut Vec<u8>, stream: Stream, line: &[u8]) -> std::io::Result<()
 
 /// Reads a container's log.
 #[derive(Debug)]
-pub struct LogReader {
+pub(super) struct LogReader {
     path: PathBuf,
     file: Option<BufReader<File>>,
     partial: Vec<u8>,
@@ -147,7 +147,7 @@ impl LogReader {
     }
 
     /// The next line that is there; `None` at the present end.
-    pub fn next_line(&mut self) -> Result<Option<LogLine>, ContainerError> {
+    pub(super) fn next_line(&mut self) -> Result<Option<LogLine>, ContainerError> {
         let failed = |error| ContainerError::io("read", self.path.display(), error);
         let file = match &mut self.file {
             Some(file) => file,
@@ -168,7 +168,7 @@ impl LogReader {
     }
 
     /// Waits a moment for more.
-    pub async fn pause(&self) {
+    pub(super) async fn pause(&self) {
         tokio::time::sleep(FOLLOW_PAUSE).await;
     }
 }

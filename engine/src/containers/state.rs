@@ -6,6 +6,8 @@
 //! containers/ID/log      its output, a JSON object a line, as Docker's `json-file` driver writes it
 //! containers/ID/upper    its changes
 //! containers/ID/work     overlayfs' own
+//! containers/ID/stubs    places for mounts that the image lacks
+//! containers/names/NAME  a symbolic link whose target is the ID
 //! ```
 //!
 //! Whoever runs the container holds the lock of its id. A container that says `running` and whose lock is free was cut
@@ -13,11 +15,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use layer::{Digest, DiffId};
+use layer::{DiffId, Digest};
 use serde::{Deserialize, Serialize};
 
 use super::ContainerError;
@@ -33,19 +34,28 @@ pub struct ContainerId(String);
 impl ContainerId {
     /// A new one.
     pub(super) fn random() -> Result<Self, ContainerError> {
-        let mut bytes = [0; 32];
-        let mut filled = 0;
-        while filled < bytes.len() {
+        let mut halves = [[0; 16]; 2];
+        for half in &mut halves {
+            // So few bytes are never cut short.
             let flags = rustix::rand::GetRandomFlags::empty();
-            filled += rustix::rand::getrandom(&mut bytes[filled..], flags)
-                .map_err(|error| ContainerError::io("get random bytes from", "the kernel", error.into()))?;
+            rustix::rand::getrandom(half, flags).map_err(|error| {
+                ContainerError::io("get random bytes from", "the kernel", error.into())
+            })?;
         }
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        let [high, low] = halves.map(u128::from_be_bytes);
+        Ok(Self(format!("{high:032x}{low:032x}")))
     }
 
     /// All digits.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What the lock of the container is taken by.
+    pub(super) fn key(&self) -> [u8; 32] {
+        solver::KeyWriter::new("rbuild container", 1)
+            .text(&self.0)
+            .finish()
     }
 
     /// The first twelve, which are shown.
@@ -55,7 +65,8 @@ impl ContainerId {
 
     /// Takes a directory's name for an id if it is one.
     pub(super) fn parse(name: &str) -> Option<Self> {
-        let valid = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let valid = name.len() == 64 && name.bytes().all(is_digit);
         valid.then(|| Self(name.to_owned()))
     }
 }
@@ -103,9 +114,11 @@ pub struct ContainerConfig {
     pub layers: Vec<DiffId>,
     /// When it was made.
     pub created: Timestamp,
-    /// What it runs: entrypoint and command.
-    pub args: Vec<String>,
-    /// `NAME=value`.
+    /// What it runs; may be empty.
+    pub entrypoint: Vec<String>,
+    /// Arguments for the entrypoint or, without one, what it runs.
+    pub command: Vec<String>,
+    /// `NAME=value`: what was asked for and what the image adds. What every container has is not among them.
     pub env: Vec<String>,
     /// Absolute.
     pub working_dir: String,
@@ -133,6 +146,13 @@ pub struct ContainerConfig {
     pub labels: BTreeMap<String, String>,
 }
 
+impl ContainerConfig {
+    /// What it runs, with all arguments.
+    pub fn args(&self) -> Vec<String> {
+        [&*self.entrypoint, &*self.command].concat()
+    }
+}
+
 /// How a container is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
@@ -143,6 +163,8 @@ pub enum ContainerState {
     Running {
         /// The host's number of its first process.
         pid: u32,
+        /// When that process started, in the kernel's clock ticks since boot: tells it from a later one of its number.
+        ticks: u64,
         /// Since when.
         started: Timestamp,
     },
@@ -184,6 +206,10 @@ impl ContainerDir {
         self.0.join("work")
     }
 
+    pub(super) fn stubs(&self) -> PathBuf {
+        self.0.join("stubs")
+    }
+
     /// Makes the directory with its configuration.
     pub(super) fn create(&self, config: &ContainerConfig) -> Result<(), ContainerError> {
         for path in [self.0.clone(), self.upper(), self.work()] {
@@ -217,9 +243,7 @@ impl ContainerDir {
         let path = self.0.join(name);
         let temporary = self.0.join(format!(".{name}.{}", std::process::id()));
         let write = || {
-            let mut file = fs::File::create(&temporary)?;
-            serde_json::to_writer(&mut file, value)?;
-            file.flush()?;
+            fs::write(&temporary, serde_json::to_vec(value)?)?;
             fs::rename(&temporary, &path)
         };
         write().map_err(|error| ContainerError::io("write", path.display(), error))
@@ -238,7 +262,11 @@ mod tests {
         let time = Timestamp::UNIX_EPOCH;
         let states = [
             ContainerState::Created,
-            ContainerState::Running { pid: 7, started: time },
+            ContainerState::Running {
+                pid: 7,
+                ticks: 9,
+                started: time,
+            },
             ContainerState::Exited {
                 started: time,
                 finished: time,
