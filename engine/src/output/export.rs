@@ -16,7 +16,7 @@ use crate::progress::Row;
 impl Export<'_> {
     /// Puts the image into the store, sends it to registries, or both. `manifest` is its own in the store.
     pub(super) async fn image(
-        &self,
+        &mut self,
         names: &[Reference],
         store: bool,
         push: Option<Form>,
@@ -27,9 +27,12 @@ impl Export<'_> {
             self.keep(names, manifest, row)?;
         }
         let pushed = match push {
-            Some(form) => Some(self.push(names, form, store, row).await?),
+            Some(form) => Some(self.push(names, form, row).await?),
             None => None,
         };
+        if store && pushed.is_some() {
+            self.name(names)?;
+        }
         Ok(Exported {
             manifest: pushed,
             names: names.to_vec(),
@@ -48,18 +51,28 @@ impl Export<'_> {
         done(row, "exporting layers");
         engine.record_image(documents, &self.local.layers)?;
         done(row, format!("writing image {}", image.id));
+        self.name(names)?;
         for name in names {
-            engine.name_image(name, &image.id, None, Origin::User)?;
             done(row, format!("naming to {name}"));
         }
         Ok(())
     }
 
+    /// Gives the image its names, with what they lead to in registries.
+    fn name(&self, names: &[Reference]) -> Result<(), ImageError> {
+        for name in names {
+            let pushed = self.pushed.iter().rev().find(|(known, _)| known == name);
+            let manifest = pushed.map(|(_, digest)| *digest);
+            self.engine
+                .name_image(name, &self.image.id, manifest, Origin::User)?;
+        }
+        Ok(())
+    }
+
     async fn push(
-        &self,
+        &mut self,
         names: &[Reference],
         form: Form,
-        stored: bool,
         row: &Row,
     ) -> Result<Descriptor, ImageError> {
         let (encoding, types) = (form.encoding, form.media_types);
@@ -70,11 +83,7 @@ impl Export<'_> {
                 row,
                 format!("pushing manifest for {name}@{}", pushed.digest),
             );
-            if stored {
-                let digest = Some(pushed.digest);
-                self.engine
-                    .name_image(name, &self.image.id, digest, Origin::User)?;
-            }
+            self.pushed.push((name.clone(), pushed.digest));
         }
         Ok(pushed)
     }

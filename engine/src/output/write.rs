@@ -3,6 +3,7 @@
 use image::Reference;
 use image::manifest::Descriptor;
 use image::push::LocalImage;
+use layer::Digest;
 
 use super::attributes::Output;
 use crate::build::{BuildRequest, Built, FinishedImage};
@@ -15,6 +16,8 @@ pub(super) struct Export<'a> {
     pub(super) engine: &'a Engine,
     pub(super) image: &'a FinishedImage,
     pub(super) local: LocalImage,
+    /// What names lead to in registries, as far as outputs have been written.
+    pub(super) pushed: Vec<(Reference, Digest)>,
 }
 
 /// What came of an output.
@@ -36,13 +39,14 @@ impl Engine {
     ) -> Result<Built, BuildError> {
         let layers: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
         let (bytes, mut manifest) = self.local_manifest("the build", &image.bytes, &layers)?;
-        let export = Export {
+        let mut export = Export {
             engine: self,
             image,
             local: LocalImage {
                 config: image.bytes.clone(),
                 layers,
             },
+            pushed: Vec::new(),
         };
         let to_store = [Output::Image {
             names: Vec::new(),
@@ -75,7 +79,7 @@ impl Engine {
 
 impl Export<'_> {
     async fn write(
-        &self,
+        &mut self,
         output: &Output,
         tags: &[Reference],
         manifest: &[u8],
