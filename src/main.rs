@@ -20,4 +20,18 @@ mod table;
 mod terminal;
 mod units;
 
-fn main() {}
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use engine::containers::{SUPERVISOR, supervise};
+
+use crate::backend::Local;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // The process that watches over a detached container is this program again.
+    if arguments.get(1).is_some_and(|first| first == SUPERVISOR) {
+        return supervise();
+    }
+    ExitCode::from(program::run(arguments, Local::open))
+}

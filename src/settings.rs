@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use engine::images::Proxies;
+
 use crate::cli::Global;
 use crate::display::{Colors, DisplayError, Mode, Options};
 
@@ -22,6 +24,8 @@ pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 const DATA_HOME: &str = "XDG_DATA_HOME";
 /// The user's directory.
 const HOME: &str = "HOME";
+/// Where Docker's clients keep their settings, credentials among them.
+const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 
 /// Lines under a running step unless the environment says otherwise.
 const DEFAULT_LOG_LINES: usize = 6;
@@ -90,6 +94,28 @@ impl Settings {
             .unwrap_or_else(home)
     }
 
+    /// The file in which Docker's clients keep the credentials of registries; it need not exist.
+    pub(crate) fn credentials(&self) -> Option<PathBuf> {
+        let path = |name| {
+            self.lookup(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let directory = path(DOCKER_CONFIG).or_else(|| Some(path(HOME)?.join(".docker")));
+        Some(directory?.join("config.json"))
+    }
+
+    /// The proxies that registries are reached through: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in
+    /// small letters too.
+    pub(crate) fn proxies(&self) -> Proxies {
+        Proxies::from_variables(|name| self.text(name))
+    }
+
+    /// Whether what is written to a terminal may have colours.
+    pub(crate) fn allows_colors(&self) -> bool {
+        self.text(NO_COLOR).is_none_or(|value| value.is_empty())
+    }
+
     /// The display's mode before the terminal is looked at.
     pub(crate) fn progress(&self, flag: Option<Mode>) -> Result<Mode, DisplayError> {
         match (flag, self.text(PROGRESS)) {
@@ -147,6 +173,18 @@ mod tests {
             user.store(&global(None), true),
             PathBuf::from("/var/lib/rbuild")
         );
+    }
+
+    #[test]
+    fn credentials_are_where_docker_has_them() {
+        let both = Settings::fixed(&[("DOCKER_CONFIG", "/config"), ("HOME", "/home/me")]);
+        assert_eq!(both.credentials(), Some("/config/config.json".into()));
+        let home = Settings::fixed(&[("DOCKER_CONFIG", ""), ("HOME", "/home/me")]);
+        assert_eq!(
+            home.credentials(),
+            Some("/home/me/.docker/config.json".into())
+        );
+        assert_eq!(Settings::fixed(&[]).credentials(), None);
     }
 
     #[test]

@@ -188,9 +188,6 @@ pub enum BuildError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// `SOURCE_DATE_EPOCH` is no time.
-    #[error("`SOURCE_DATE_EPOCH` must be a number of seconds, not `{0}`")]
-    Epoch(String),
     /// The Dockerfile has errors.
     #[error("the Dockerfile has errors")]
     Dockerfile(Diagnostics),

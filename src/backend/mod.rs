@@ -5,6 +5,7 @@
 
 mod containers;
 mod images;
+mod local;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(crate) use images::{
     BuildRequest, Built, ContainerNetwork, Dockerfile, ImageDetail, ImageSummary, Pulled, Pushed,
     Removal, Secret,
 };
+pub(crate) use local::Local;
 
 use crate::error::BackendError;
 

@@ -1,0 +1,180 @@
+//! Builds: requests to the engine, and its errors with their place in the Dockerfile.
+
+use std::sync::Arc;
+
+use engine::build::{DockerfileSource, Network, SecretSource, SecretValue, Secrets};
+use engine::event::Listener;
+use engine::output::{Destination, Output, OutputSpec};
+use engine::{BuildError, Engine, ImageError};
+
+use super::{images, other};
+use crate::args::output::{Dest, OutputArg, OutputKind};
+use crate::backend::{BuildRequest, Built, ContainerNetwork, Dockerfile, Secret};
+use crate::error::BackendError;
+
+/// Builds an image. `colors`: excerpts of the Dockerfile are coloured.
+pub(super) async fn build(
+    engine: &Engine,
+    request: BuildRequest,
+    listener: Arc<dyn Listener>,
+    colors: bool,
+) -> Result<Built, BackendError> {
+    let built = engine.build(to_engine(request)?, listener).await;
+    let built = built.map_err(|error| failure(error, colors))?;
+    Ok(Built {
+        config: built.config.to_string(),
+        manifest: built.manifest.to_string(),
+        manifest_size: built.manifest_size,
+        media_type: built.media_type,
+        names: built.tags.iter().map(ToString::to_string).collect(),
+    })
+}
+
+fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, BackendError> {
+    let mut secrets = Secrets::default();
+    for (id, secret) in request.secrets {
+        let source = match secret {
+            Secret::File(path) => SecretSource::File(path),
+            Secret::Value(bytes) => SecretSource::Value(SecretValue::new(bytes)),
+        };
+        secrets.insert(id, source);
+    }
+    let hosts = request.hosts.into_iter();
+    let outputs = request.outputs.into_iter().map(output);
+    Ok(engine::build::BuildRequest {
+        context: request.context,
+        dockerfile: match request.dockerfile {
+            Dockerfile::InContext => DockerfileSource::InContext,
+            Dockerfile::File(path) => DockerfileSource::File(path),
+            Dockerfile::Text(text) => DockerfileSource::Text(text),
+        },
+        tags: images::references(&request.tags)?,
+        build_args: request.build_args,
+        target: request.target,
+        no_cache: request.no_cache,
+        pull: request.pull,
+        labels: request.labels,
+        network: match request.network {
+            ContainerNetwork::Default => Network::Default,
+            ContainerNetwork::Host => Network::Host,
+            ContainerNetwork::None => Network::None,
+        },
+        hosts: hosts.map(|host| (host.name, host.address)).collect(),
+        secrets,
+        outputs: outputs.collect::<Result<_, _>>()?,
+        jobs: request.jobs,
+    })
+}
+
+fn output(given: OutputArg) -> Result<Output, BackendError> {
+    use engine::output::OutputKind as Kind;
+    let spec = OutputSpec {
+        kind: match given.kind {
+            OutputKind::Oci => Kind::Oci,
+            OutputKind::Docker => Kind::Docker,
+            OutputKind::Tar => Kind::Tar,
+            OutputKind::Local => Kind::Local,
+            OutputKind::Image => Kind::Image,
+            OutputKind::Registry => Kind::Registry,
+            OutputKind::CacheOnly => Kind::CacheOnly,
+        },
+        dest: match given.dest {
+            Dest::None => None,
+            Dest::Stdout => Some(images::standard_output()?),
+            Dest::Path(path) => Some(Destination::Path(path)),
+        },
+        names: images::references(&given.names)?,
+        push: given.push,
+        attributes: given.attributes,
+    };
+    Output::new(spec).map_err(|source| usage(&source))
+}
+
+/// An error in `--output`, which names the flag.
+fn usage(source: &ImageError) -> BackendError {
+    BackendError::Other {
+        source: format!("`--output`: {source}").into(),
+    }
+}
+
+/// The engine's error with the lines of the Dockerfile that it is about.
+fn failure(error: BuildError, colors: bool) -> BackendError {
+    let at = match &error {
+        BuildError::Dockerfile(found) => Some(found),
+        BuildError::Resolve { at, .. } | BuildError::Step { at, .. } => at.as_ref(),
+        _ => None,
+    };
+    match at {
+        Some(found) => BackendError::Build {
+            excerpt: found.render(colors),
+            source: Box::new(error),
+        },
+        None => other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine_output(text: &str) -> Result<Output, String> {
+        let given = text
+            .parse::<OutputArg>()
+            .map_err(|error| error.to_string())?;
+        output(given).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn outputs_reach_the_engine() {
+        let image = engine_output("type=image,\"name=a,b:2\",push=true,compression=zstd");
+        let Ok(Output::Image { names, store, push }) = image else {
+            panic!("{image:?}");
+        };
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            names,
+            ["docker.io/library/a:latest", "docker.io/library/b:2"]
+        );
+        assert!(store && push.is_some());
+        assert!(matches!(engine_output("out"), Ok(Output::Local(path)) if path == *"out"));
+        let tar = engine_output("-");
+        assert!(
+            matches!(tar, Ok(Output::Tar(Destination::Stream(_)))),
+            "{tar:?}"
+        );
+    }
+
+    #[test]
+    fn mistakes_in_outputs_name_the_flag() {
+        for (text, message) in [
+            (
+                "type=oci,dest=x,unpack=true",
+                "`--output`: `unpack` is not an attribute of `type=oci`",
+            ),
+            (
+                "type=oci,tar=false",
+                "`--output`: a directory cannot be written to standard output",
+            ),
+            (
+                "type=image,name=A",
+                "`A` is not the name of an image: the repository `library/A` must be lowercase",
+            ),
+        ] {
+            assert_eq!(engine_output(text).expect_err(text), message);
+        }
+    }
+
+    #[test]
+    fn errors_keep_their_class() {
+        let class = |error| failure(error, false);
+        assert!(matches!(
+            class(BuildError::Cancelled),
+            BackendError::Other { .. }
+        ));
+        let missing = ImageError::NotFound("x".to_owned());
+        assert!(matches!(
+            images::failure(missing),
+            BackendError::NotFound { .. }
+        ));
+    }
+}

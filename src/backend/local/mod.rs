@@ -1,0 +1,152 @@
+//! The engine in this process, behind the trait of the commands.
+
+mod build;
+mod containers;
+mod images;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::event::Listener;
+use engine::{Engine, LayerForm};
+
+use super::{
+    Attached, Backend, BuildRequest, Built, ContainerDetail, ContainerSummary, Ended, ExecRequest,
+    ImageDetail, ImageSummary, LogPiece, LogQuery, Pulled, Pushed, Removal, RunRequest,
+};
+use crate::cli::{Global, LayersForm};
+use crate::error::{BackendError, Error};
+use crate::settings::Settings;
+
+/// The engine in this process.
+#[derive(Debug)]
+pub(crate) struct Local {
+    engine: Engine,
+    /// Whether excerpts of Dockerfiles are coloured.
+    colors: bool,
+}
+
+impl Local {
+    /// Opens the store that flags and environment name.
+    pub(crate) fn open(global: &Global, settings: &Settings) -> Result<Self, Error> {
+        let root = rustix::process::geteuid().is_root();
+        let engine = Engine::open(engine::Settings {
+            store: settings.store(global, root),
+            layers: match global.layers {
+                LayersForm::Auto => LayerForm::Auto,
+                LayersForm::Erofs => LayerForm::Erofs,
+                LayersForm::Directory => LayerForm::Directory,
+            },
+            credentials: settings.credentials(),
+            proxies: settings.proxies(),
+        });
+        Ok(Self {
+            engine: engine.map_err(other)?,
+            colors: settings.allows_colors() && std::io::stderr().is_terminal(),
+        })
+    }
+}
+
+/// An error of no class of its own.
+fn other(source: impl std::error::Error + Send + Sync + 'static) -> BackendError {
+    BackendError::Other {
+        source: Box::new(source),
+    }
+}
+
+impl Backend for Local {
+    type Process = containers::LocalProcess;
+
+    async fn build(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Built, BackendError> {
+        build::build(&self.engine, request, listener, self.colors).await
+    }
+
+    async fn pull(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pulled, BackendError> {
+        images::pull(&self.engine, name, listener).await
+    }
+
+    async fn push(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pushed, BackendError> {
+        images::push(&self.engine, name, listener).await
+    }
+
+    async fn images(&self) -> Result<Vec<ImageSummary>, BackendError> {
+        images::list(&self.engine)
+    }
+
+    async fn image(&self, name: &str) -> Result<ImageDetail, BackendError> {
+        images::detail(&self.engine, name)
+    }
+
+    async fn tag(&self, name: &str, new_name: &str) -> Result<(), BackendError> {
+        images::tag(&self.engine, name, new_name)
+    }
+
+    async fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removal>, BackendError> {
+        images::remove(&self.engine, name, force).await
+    }
+
+    async fn save(&self, names: &[String], file: Option<PathBuf>) -> Result<(), BackendError> {
+        images::save(&self.engine, names, file).await
+    }
+
+    async fn load(&self, file: Option<PathBuf>) -> Result<Vec<String>, BackendError> {
+        images::load(&self.engine, file).await
+    }
+
+    async fn create(
+        &self,
+        request: RunRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<String, BackendError> {
+        containers::create(&self.engine, request, listener).await
+    }
+
+    async fn start(&self, id: &str) -> Result<(), BackendError> {
+        containers::start(&self.engine, id).await
+    }
+
+    async fn start_attached(&self, id: &str) -> Result<Attached<Self::Process>, BackendError> {
+        containers::start_attached(&self.engine, id).await
+    }
+
+    async fn exec(&self, request: ExecRequest) -> Result<Attached<Self::Process>, BackendError> {
+        containers::exec(&self.engine, request).await
+    }
+
+    async fn containers(&self, all: bool) -> Result<Vec<ContainerSummary>, BackendError> {
+        containers::containers(&self.engine, all).await
+    }
+
+    async fn container(&self, name: &str) -> Result<ContainerDetail, BackendError> {
+        containers::container(&self.engine, name).await
+    }
+
+    async fn logs(
+        &self,
+        query: LogQuery,
+        each: &mut dyn FnMut(LogPiece) -> bool,
+    ) -> Result<(), BackendError> {
+        containers::logs(&self.engine, query, each).await
+    }
+
+    async fn stop(&self, name: &str, seconds: Option<u64>) -> Result<(), BackendError> {
+        containers::stop(&self.engine, name, seconds).await
+    }
+
+    async fn kill(&self, name: &str, signal: i32) -> Result<(), BackendError> {
+        containers::kill(&self.engine, name, signal).await
+    }
+
+    async fn remove(&self, name: &str, force: bool) -> Result<(), BackendError> {
+        containers::remove(&self.engine, name, force).await
+    }
+
+    async fn wait(&self, name: &str) -> Result<Ended, BackendError> {
+        containers::wait(&self.engine, name).await
+    }
+}
