@@ -42,7 +42,7 @@ pub enum Error {
         available: Vec<String>,
     },
     /// A blob is not the one that its name says.
-    #[error("blob {expected} has the content of {actual}")]
+    #[error("blob {expected} does not have that digest: its content has {actual}")]
     WrongDigest {
         /// The name.
         expected: Digest,

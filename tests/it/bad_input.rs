@@ -31,9 +31,9 @@ fn errors_of_the_dockerfile_show_line_and_caret() {
         ("FROM scratch\nCOPY --chwon=1 a b\n", 2, &["chwon", "chown"]),
         ("FROM scratch\nCOPY onlyone\n", 2, &["COPY"]),
         (
-            "FROM scratch\nRUN --mount=type=cash,target=/x true\n",
+            "FROM scratch\nRUN --mount=type=cahce,target=/x true\n",
             2,
-            &["cash", "cache"],
+            &["cahce", "cache"],
         ),
         (
             "FROM scratch\nRUN --mount=type=cache,tagret=/x true\n",
@@ -178,7 +178,7 @@ fn a_failing_run_is_reported_with_its_code_and_last_lines() {
     );
     let outcome = refused(&context, &[]);
     outcome.says(&["Dockerfile:3", "the last words", "42", "exit 42"]);
-    let signal = Context::new("FROM @busybox\nRUN kill -9 $$\n");
+    let signal = Context::new("FROM @busybox\nRUN sh -c 'kill -9 $$'; exit $?\n");
     refused(&signal, &[]).says(&["Dockerfile:2", "137"]);
     let absent = Context::new("FROM @busybox\nRUN [\"/no/such/program\"]\n");
     refused(&absent, &[]).says(&["Dockerfile:2", "/no/such/program"]);

@@ -38,7 +38,8 @@ fn exit_codes_are_dockers() {
         (&["true"] as &[&str], 0),
         (&["false"], 1),
         (&["sh", "-c", "exit 42"], 42),
-        (&["sh", "-c", "kill -9 $$; sleep 9"], 137),
+        // The first process of a container cannot kill itself.
+        (&["sh", "-c", "sh -c 'kill -9 $$'; exit $?"], 137),
         (&["/no/such/program"], 127),
         (&["no-such-program"], 127),
         (&["/etc/passwd"], 126),
@@ -197,7 +198,7 @@ fn volumes_are_the_hosts_directories() {
 fn a_container_sees_docker_s_sandbox() {
     let rbuild = with_image();
     let script = "echo $$; grep CapEff /proc/self/status | cut -f2; grep Seccomp: /proc/self/status | cut -f2; \
-         cat /proc/kcore 2>&1 | wc -c; touch /proc/sys/kernel/hostname 2>/dev/null && echo writable; \
+         for f in /proc/kcore /proc/keys /proc/timer_list; do [ ! -e $f ] || cat $f; done 2>&1 | wc -c; touch /proc/sys/kernel/hostname 2>/dev/null && echo writable; \
          mount -t tmpfs none /mnt 2>/dev/null && echo mounted; ls /dev | tr '\\n' ' '; ps | wc -l";
     let said = sh(&rbuild, &[], script);
     let lines: Vec<_> = said.lines().collect();

@@ -102,6 +102,7 @@ fn docker_loads_and_runs_it() {
         .to_str()
         .expect("scratch paths are UTF-8")
         .to_owned();
+    rbuild.run(["load", "-i", &dest]).succeeded();
     rbuild
         .run(["save", "-o", &saved, "hello:docker"])
         .succeeded();
@@ -196,7 +197,7 @@ fn an_output_can_be_standard_output() {
     );
     let file = fs::File::create(directory.path().join("files"))
         .expect("the scratch directory can be written");
-    let mut command = rbuild.command(["build", "-q", "-o", "-"]);
+    let mut command = rbuild.command(["build", "--progress=plain", "-o", "-"]);
     assert!(
         command
             .arg(context.path())

@@ -49,10 +49,10 @@ pub(super) async fn run(
     let base = inputs.first().cloned().unwrap_or_default();
     let mut around = surroundings(build, command, &inputs).await?;
     let (secrets, leases) = (mem::take(&mut around.secrets), mem::take(&mut around.leases));
-    let upper = build.engine().store().layers().new_upper()?;
+    let changes = Changes::new(build)?;
     let child = {
         let (build, command) = (Arc::clone(build), command.clone());
-        let (base, upper) = (base.clone(), upper.clone());
+        let (base, upper) = (base.clone(), changes.upper.clone());
         blocking(move || spawn(&build, &command, &base, around, &upper)).await?
     };
     let result = match child {
@@ -60,13 +60,39 @@ pub(super) async fn run(
         Err(error) => Err(error),
     };
     drop(leases);
-    let ended = result.and_then(|status| check(command, status));
-    if let Err(error) = ended {
-        // What a failed step changed is of no use.
-        build.engine().store().discard(&upper.directory)?;
-        return Err(error);
+    check(command, result?)?;
+    Ok(base.with(build.sealing(changes.keep())))
+}
+
+/// The directories for what a step changes. What a step that failed or was stopped has changed is of no use.
+struct Changes<'a> {
+    build: &'a Build,
+    upper: Upper,
+    kept: bool,
+}
+
+impl<'a> Changes<'a> {
+    fn new(build: &'a Build) -> Result<Self, StepError> {
+        Ok(Self {
+            upper: build.engine().store().layers().new_upper()?,
+            build,
+            kept: false,
+        })
     }
-    Ok(base.with(build.sealing(upper)))
+
+    fn keep(mut self) -> Upper {
+        self.kept = true;
+        self.upper.clone()
+    }
+}
+
+impl Drop for Changes<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What stays is swept when the process has ended.
+            self.build.engine().store().discard(&self.upper.directory).ok();
+        }
+    }
 }
 
 fn check(command: &Run, status: ExitStatus) -> Result<(), StepError> {

@@ -334,10 +334,13 @@ impl Builder {
 
     fn finish(mut self, directives: Directives) -> Result<Dockerfile, Vec<Diagnostic>> {
         if self.stages.is_empty() && self.findings.errors.is_empty() {
-            self.findings.add(
-                Diagnostic::error("the Dockerfile contains no stages to build", None)
-                    .with_help("begin one with `FROM image`"),
-            );
+            let message = if self.global_args.is_empty() {
+                "the Dockerfile is empty"
+            } else {
+                "the Dockerfile contains no stages to build"
+            };
+            let error = Diagnostic::error(message, None);
+            self.findings.add(error.with_help("begin a stage with `FROM image`"));
         }
         if !self.findings.errors.is_empty() {
             return Err(self.findings.errors);
