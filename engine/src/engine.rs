@@ -81,8 +81,13 @@ impl Engine {
 
     /// Where processes are started, with the mounts of this program.
     pub(crate) fn runtime(&self) -> Result<&Runtime, StepError> {
-        let runtime = self.inner.runtime.get_or_init(|| Runtime::new().map_err(Arc::new));
-        runtime.as_ref().map_err(|error| StepError::Mounts(Arc::clone(error)))
+        let runtime = self
+            .inner
+            .runtime
+            .get_or_init(|| Runtime::new().map_err(Arc::new));
+        runtime
+            .as_ref()
+            .map_err(|error| StepError::Mounts(Arc::clone(error)))
     }
 
     /// Lets go of a directory that was mounted as a layer, before it is moved or deleted.
@@ -123,7 +128,10 @@ impl Engine {
     }
 
     fn layers(&self) -> std::sync::MutexGuard<'_, HashMap<DiffId, Sealed>> {
-        self.inner.layers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .layers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a layer's index and keeps it open.
@@ -154,11 +162,7 @@ impl Engine {
     }
 
     /// Makes a layer of what a step changed. When a layer of the same content is known, it is the result.
-    pub(crate) fn seal(
-        &self,
-        upper: &Path,
-        epoch: Option<i64>,
-    ) -> Result<SealedUpper, StepError> {
+    pub(crate) fn seal(&self, upper: &Path, epoch: Option<i64>) -> Result<SealedUpper, StepError> {
         let entries = layer::scan_upper(upper, &[])?;
         let (draft, summary) = self.draft(entries, epoch, &|| false)?;
         let content = scoped(&summary.content, epoch);
@@ -193,7 +197,11 @@ impl Engine {
 
     /// How a root file system is mounted: its layers, lowest first.
     pub(crate) fn lowers(&self, rootfs: &Rootfs) -> Result<Vec<Lower>, StepError> {
-        rootfs.layers().iter().map(|layer| self.lower(layer)).collect()
+        rootfs
+            .layers()
+            .iter()
+            .map(|layer| self.lower(layer))
+            .collect()
     }
 
     pub(crate) fn lower(&self, layer: &Layer) -> Result<Lower, StepError> {
@@ -226,7 +234,9 @@ impl Engine {
 
     /// The registry client, made at first use.
     pub(crate) fn registry(&self) -> &image::registry::Client {
-        self.inner.registry.get_or_init(|| crate::images::registry_client(self.settings()))
+        self.inner
+            .registry
+            .get_or_init(|| crate::images::registry_client(self.settings()))
     }
 }
 
@@ -236,14 +246,19 @@ fn scoped(content: &ContentDigest, epoch: Option<i64>) -> ContentDigest {
         return *content;
     };
     let mut key = solver::KeyWriter::new("rbuild layer at an epoch", 1);
-    key.identity(content.as_bytes()).number(epoch.cast_unsigned());
+    key.identity(content.as_bytes())
+        .number(epoch.cast_unsigned());
     ContentDigest::from_bytes(key.finish())
 }
 
 /// The two files of a new layer.
 pub(crate) fn create_files(draft: &cache::LayerDraft) -> std::io::Result<(File, File)> {
     let create = |path: PathBuf| {
-        File::options().read(true).write(true).create_new(true).open(path)
+        File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
     };
     Ok((create(draft.tar())?, create(draft.index())?))
 }

@@ -296,7 +296,9 @@ pub enum ImageError {
     #[error("the config of `{0}` is not in the store; pull the image again")]
     LostConfig(String),
     /// An image that is to be removed is in use.
-    #[error("cannot remove `{image}`: container `{container}` uses it; force it to remove it anyway")]
+    #[error(
+        "cannot remove `{image}`: container `{container}` uses it; force it to remove it anyway"
+    )]
     InUse {
         /// As it was named.
         image: String,

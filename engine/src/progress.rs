@@ -10,7 +10,7 @@ use crate::event::{
 
 /// Numbers the rows of one command and passes their events on.
 #[derive(Clone)]
-pub struct Progress {
+pub(crate) struct Progress {
     listener: Arc<dyn Listener>,
     next: Arc<AtomicU32>,
 }
@@ -23,7 +23,7 @@ impl std::fmt::Debug for Progress {
 
 impl Progress {
     /// Progress that tells `listener`.
-    pub fn new(listener: Arc<dyn Listener>) -> Self {
+    pub(crate) fn new(listener: Arc<dyn Listener>) -> Self {
         Self {
             listener,
             next: Arc::new(AtomicU32::new(0)),
@@ -31,7 +31,7 @@ impl Progress {
     }
 
     /// Progress that nobody is told of.
-    pub fn silent() -> Self {
+    pub(crate) fn silent() -> Self {
         struct Nobody;
         impl Listener for Nobody {
             fn event(&self, _: Event) {}
@@ -40,7 +40,12 @@ impl Progress {
     }
 
     /// Adds a row. `identity` names the work to machines: the same bytes give the same digest.
-    pub fn row(&self, name: impl Into<String>, identity: &[u8], inputs: Vec<VertexId>) -> Row {
+    pub(crate) fn row(
+        &self,
+        name: impl Into<String>,
+        identity: &[u8],
+        inputs: Vec<VertexId>,
+    ) -> Row {
         let id = VertexId(self.next.fetch_add(1, Ordering::Relaxed));
         self.send(EventKind::Vertex(Vertex {
             id,
@@ -55,7 +60,7 @@ impl Progress {
     }
 
     /// Adds a row that depends on nothing and starts it.
-    pub fn start(&self, name: impl Into<String>) -> Row {
+    pub(crate) fn start(&self, name: impl Into<String>) -> Row {
         let name = name.into();
         let row = self.row(name.clone(), name.as_bytes(), Vec::new());
         row.started();
@@ -63,7 +68,7 @@ impl Progress {
     }
 
     /// Tells of a finding in the Dockerfile.
-    pub fn warn(&self, rule: String, message: String, detail: String) {
+    pub(crate) fn warn(&self, rule: String, message: String, detail: String) {
         self.send(EventKind::Warning {
             rule,
             message,
@@ -81,40 +86,46 @@ impl Progress {
 
 /// One row: tells what happens to it.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub(crate) struct Row {
     progress: Progress,
     id: VertexId,
 }
 
 impl Row {
     /// Its number.
-    pub fn id(&self) -> VertexId {
+    pub(crate) fn id(&self) -> VertexId {
         self.id
     }
 
     /// Work begins.
-    pub fn started(&self) {
+    pub(crate) fn started(&self) {
         self.progress.send(EventKind::Started(self.id));
     }
 
     /// Found in the cache.
-    pub fn cached(&self, how: CacheHit) {
+    pub(crate) fn cached(&self, how: CacheHit) {
         self.progress.send(EventKind::Cached(self.id, how));
     }
 
     /// Not in the cache.
-    pub fn missed(&self, why: CacheMiss) {
+    pub(crate) fn missed(&self, why: CacheMiss) {
         self.progress.send(EventKind::Missed(self.id, why));
     }
 
     /// A piece of output.
-    pub fn log(&self, stream: Stream, bytes: &[u8]) {
+    pub(crate) fn log(&self, stream: Stream, bytes: &[u8]) {
         self.progress
             .send(EventKind::Log(self.id, stream, bytes.into()));
     }
 
     /// Bytes moved.
-    pub fn transfer(&self, name: impl Into<String>, current: u64, total: Option<u64>, done: bool) {
+    pub(crate) fn transfer(
+        &self,
+        name: impl Into<String>,
+        current: u64,
+        total: Option<u64>,
+        done: bool,
+    ) {
         self.progress.send(EventKind::Transfer(
             self.id,
             Transfer {
@@ -127,23 +138,23 @@ impl Row {
     }
 
     /// Complete.
-    pub fn completed(&self) {
+    pub(crate) fn completed(&self) {
         self.progress.send(EventKind::Completed(self.id));
     }
 
     /// Failed with this error.
-    pub fn failed(&self, error: impl std::fmt::Display) {
+    pub(crate) fn failed(&self, error: impl std::fmt::Display) {
         self.progress
             .send(EventKind::Failed(self.id, error.to_string()));
     }
 
     /// Stopped from outside.
-    pub fn cancelled(&self) {
+    pub(crate) fn cancelled(&self) {
         self.progress.send(EventKind::Cancelled(self.id));
     }
 
     /// Ends the row as `result` says and hands it on.
-    pub fn finish<T, E: std::fmt::Display>(&self, result: Result<T, E>) -> Result<T, E> {
+    pub(crate) fn finish<T, E: std::fmt::Display>(&self, result: Result<T, E>) -> Result<T, E> {
         match &result {
             Ok(_) => self.completed(),
             Err(error) => self.failed(error),

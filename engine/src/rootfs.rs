@@ -54,10 +54,7 @@ impl Layer {
 
     /// The changes that a step just made, with the future of its sealing.
     pub(crate) fn fresh(upper: cache::Upper, sealing: Sealing) -> Self {
-        Self(Arc::new(Inner::Fresh {
-            upper,
-            sealing,
-        }))
+        Self(Arc::new(Inner::Fresh { upper, sealing }))
     }
 
     /// Waits until the layer has its name.

@@ -18,9 +18,8 @@ const RESOLVER: &str = "/etc/resolv.conf";
 
 /// `/etc/hosts` and `/etc/resolv.conf`: in memory, read-only, and so never part of a layer.
 pub(crate) fn name_files(host_name: &str, hosts: &[String]) -> Result<Vec<Mount>, StepError> {
-    let mut names = format!(
-        "127.0.0.1\tlocalhost {host_name}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-    );
+    let mut names =
+        format!("127.0.0.1\tlocalhost {host_name}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
     for host in hosts {
         names.push_str(host);
         names.push('\n');
@@ -77,7 +76,10 @@ impl Stubs {
             stubs.need(view, Path::new(directory), StubKind::Directory)?;
         }
         // What lies below `/dev` gets its place in the sandbox's own.
-        for mount in mounts.iter().filter(|mount| !mount.target.starts_with("/dev")) {
+        for mount in mounts
+            .iter()
+            .filter(|mount| !mount.target.starts_with("/dev"))
+        {
             let kind = match &mount.source {
                 Source::File { .. } => StubKind::File,
                 Source::Bind { path, .. } if !path.is_dir() => StubKind::File,
@@ -100,7 +102,8 @@ impl Stubs {
         if matches!(standing_at(&path)?, Standing::Nothing) {
             for end in ends_of_components(parent_of(&path)) {
                 if let Standing::Nothing = standing(view, &path[..end])? {
-                    self.missing.insert(path[..end].to_vec(), StubKind::Directory);
+                    self.missing
+                        .insert(path[..end].to_vec(), StubKind::Directory);
                 }
             }
             self.missing.insert(path, kind);
@@ -109,7 +112,11 @@ impl Stubs {
     }
 
     /// Makes the places in `directory`; nothing when none is missing.
-    pub(crate) fn make(self, view: &View, directory: PathBuf) -> Result<Option<PathBuf>, StepError> {
+    pub(crate) fn make(
+        self,
+        view: &View,
+        directory: PathBuf,
+    ) -> Result<Option<PathBuf>, StepError> {
         if self.missing.is_empty() {
             return Ok(None);
         }
@@ -139,12 +146,20 @@ impl Stubs {
 /// Gives the directory of a root file system's changes what the root itself has below it: the mount shows its own.
 pub(crate) fn imitate_root(view: &View, upper: &Path) -> Result<(), StepError> {
     let root = view.root()?.metadata()?;
-    let owner = (rustix::fs::Uid::from_raw(root.uid), rustix::fs::Gid::from_raw(root.gid));
+    let owner = (
+        rustix::fs::Uid::from_raw(root.uid),
+        rustix::fs::Gid::from_raw(root.gid),
+    );
     let imitate = || {
         rustix::fs::chown(upper, Some(owner.0), Some(owner.1))?;
         rustix::fs::chmod(upper, rustix::fs::Mode::from_raw_mode(root.mode))?;
         for (name, value) in &root.xattrs {
-            rustix::fs::setxattr(upper, name.as_slice(), value, rustix::fs::XattrFlags::empty())?;
+            rustix::fs::setxattr(
+                upper,
+                name.as_slice(),
+                value,
+                rustix::fs::XattrFlags::empty(),
+            )?;
         }
         let time = rustix::fs::Timespec {
             tv_sec: root.mtime.seconds,

@@ -43,4 +43,3 @@ fn read(view: &View, path: &[u8]) -> Result<Vec<u8>, StepError> {
         _ => Ok(Vec::new()),
     }
 }
-

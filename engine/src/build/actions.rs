@@ -31,7 +31,10 @@ impl ActionCache<Rootfs, StepError> for Actions {
     }
 
     fn knows_operation(&self, operation: &OperationDigest) -> bool {
-        self.engine.store().actions().knows_operation(operation.as_bytes())
+        self.engine
+            .store()
+            .actions()
+            .knows_operation(operation.as_bytes())
     }
 
     fn by_content(&self, key: &ContentKey, inputs: &[Rootfs]) -> Option<Rootfs> {

@@ -24,11 +24,7 @@ pub(crate) struct FinishedImage {
 }
 
 /// Describes the image that `plan` gives with these layers.
-pub(super) fn image(
-    plan: &Plan,
-    layers: Vec<Sealed>,
-    epoch: Option<i64>,
-) -> FinishedImage {
+pub(super) fn image(plan: &Plan, layers: Vec<Sealed>, epoch: Option<i64>) -> FinishedImage {
     let spec = &plan.image;
     let mut history: Vec<History> = spec.history.iter().map(to_history).collect();
     let created: Vec<SystemTime> = layers.iter().map(created_at).collect();
@@ -43,7 +39,9 @@ pub(super) fn image(
         }
     }
     let last = history.last().and_then(|entry| entry.created.clone());
-    let created = epoch_time.or(last).unwrap_or_else(|| timestamp(SystemTime::now()));
+    let created = epoch_time
+        .or(last)
+        .unwrap_or_else(|| timestamp(SystemTime::now()));
     let config = ImageConfig {
         architecture: spec.platform.architecture.clone(),
         author: spec.author.clone(),
@@ -174,7 +172,10 @@ mod tests {
     }
 
     fn times(history: &[History]) -> Vec<Option<&str>> {
-        history.iter().map(|entry| entry.created.as_deref()).collect()
+        history
+            .iter()
+            .map(|entry| entry.created.as_deref())
+            .collect()
     }
 
     #[test]
@@ -203,10 +204,20 @@ mod tests {
     fn the_history_names_as_many_layers_as_there_are() {
         let mut history = vec![entry(Some(1), false), entry(Some(1), false)];
         account_for_layers(&mut history, &[at(1)]);
-        assert_eq!(history.iter().map(|entry| entry.empty_layer).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(
+            history
+                .iter()
+                .map(|entry| entry.empty_layer)
+                .collect::<Vec<_>>(),
+            [false, true]
+        );
         let mut history = vec![entry(Some(1), true)];
         account_for_layers(&mut history, &[at(5), at(6)]);
         assert_eq!(history.len(), 3);
-        assert!(history[1..].iter().all(|entry| entry.comment == UNACCOUNTED && !entry.empty_layer));
+        assert!(
+            history[1..]
+                .iter()
+                .all(|entry| entry.comment == UNACCOUNTED && !entry.empty_layer)
+        );
     }
 }

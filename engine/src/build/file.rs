@@ -182,7 +182,9 @@ pub(super) fn write(
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Rootfs, StepError> {
     let entries = planner.into_entries()?;
-    let sealed = build.engine().write_layer(entries, build.epoch(), cancelled)?;
+    let sealed = build
+        .engine()
+        .write_layer(entries, build.epoch(), cancelled)?;
     Ok(base.with(Layer::stored(sealed)))
 }
 
@@ -209,7 +211,9 @@ pub(super) fn context_layer(build: &Build, path: &str) -> Result<Layer, StepErro
         return Ok(Layer::stored(sealed));
     }
     let entries = planner.into_entries()?;
-    let sealed = build.engine().write_layer(entries, build.epoch(), &|| false)?;
+    let sealed = build
+        .engine()
+        .write_layer(entries, build.epoch(), &|| false)?;
     actions.record_content(&key, &key, &[sealed.diff_id])?;
     Ok(Layer::stored(sealed))
 }

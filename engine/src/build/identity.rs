@@ -5,7 +5,8 @@
 //! of secrets and the contents of cache mounts are left out.
 
 use frontend::plan::{
-    CacheMount, CopyItem, MakeDirectory, Mount, MountKind, Network, Run, SecretMount, Sharing, Source,
+    CacheMount, CopyItem, MakeDirectory, Mount, MountKind, Network, Run, SecretMount, Sharing,
+    Source,
 };
 use solver::KeyWriter;
 
@@ -204,7 +205,10 @@ mod tests {
     fn proxies_are_no_part_of_a_command() {
         let mut other = sample();
         other.proxy_env = vec![("http_proxy".into(), "http://proxy:3128".into())];
-        assert_eq!(hex(&run(&sample(), &[], None)), hex(&run(&other, &[], None)));
+        assert_eq!(
+            hex(&run(&sample(), &[], None)),
+            hex(&run(&other, &[], None))
+        );
     }
 
     #[test]

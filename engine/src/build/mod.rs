@@ -30,8 +30,8 @@ use self::operation::StepOperation;
 pub use frontend::plan::Network;
 
 pub use self::request::{BuildRequest, Built, DockerfileSource};
-pub use self::secrets::{SecretSource, SecretValue, Secrets};
 use self::resolve::Lowered;
+pub use self::secrets::{SecretSource, SecretValue, Secrets};
 use self::state::Build;
 use crate::engine::Engine;
 use crate::error::{BuildError, Diagnostics, ImageError, StepError};

@@ -34,11 +34,7 @@ impl StepOperation {
     }
 
     /// Finds what a copy reads. `inputs` are needed only by one that does not read the context.
-    async fn selection(
-        &self,
-        copy: &Copy,
-        inputs: &[Rootfs],
-    ) -> Result<Arc<Selection>, StepError> {
+    async fn selection(&self, copy: &Copy, inputs: &[Rootfs]) -> Result<Arc<Selection>, StepError> {
         let find = || async {
             let build = Arc::clone(&self.build);
             let wanted = copy.clone();
@@ -109,11 +105,7 @@ impl StepOperation {
         Ok(Some(ContentDigest::from_bytes(digest)))
     }
 
-    async fn execute(
-        &self,
-        inputs: Vec<Rootfs>,
-        context: RunContext,
-    ) -> Result<Rootfs, StepError> {
+    async fn execute(&self, inputs: Vec<Rootfs>, context: RunContext) -> Result<Rootfs, StepError> {
         let base = inputs.first().cloned().unwrap_or_default();
         let build = Arc::clone(&self.build);
         let cancelled = context.cancelled.clone();

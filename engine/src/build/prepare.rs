@@ -27,10 +27,7 @@ pub(super) struct Dockerfile {
 }
 
 /// Reads and parses the Dockerfile.
-pub(super) fn read(
-    request: &BuildRequest,
-    progress: &Progress,
-) -> Result<Dockerfile, BuildError> {
+pub(super) fn read(request: &BuildRequest, progress: &Progress) -> Result<Dockerfile, BuildError> {
     let row = progress.start("[internal] load build definition from Dockerfile");
     let result = locate(request).and_then(|(name, path, bytes)| {
         row.transfer("transferring dockerfile", bytes.len() as u64, None, true);
@@ -126,8 +123,8 @@ fn ignore_file(root: &Path, dockerfile: Option<&Path>) -> Result<(String, Ignore
         };
         match read_bounded(&path, MAX_IGNORE_FILE) {
             Ok(bytes) => {
-                let ignore = Ignore::parse(&bytes)
-                    .map_err(|error| failed(std::io::Error::other(error)))?;
+                let ignore =
+                    Ignore::parse(&bytes).map_err(|error| failed(std::io::Error::other(error)))?;
                 let name = path.strip_prefix(root).unwrap_or(&path);
                 return Ok((name.display().to_string(), ignore));
             }

@@ -89,7 +89,9 @@ async fn look_up(
     let row = progress.start(format!("[internal] load metadata for {name}"));
     let found = async {
         let reference: Reference = name.parse()?;
-        engine.resolve_image(&reference, request.pull, Some(&row)).await
+        engine
+            .resolve_image(&reference, request.pull, Some(&row))
+            .await
     };
     row.finish(found.await).map_err(|error| {
         let mut diagnostic = Diagnostic::error(crate::error::chain(&error), need.span);

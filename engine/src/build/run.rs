@@ -48,7 +48,10 @@ pub(super) async fn run(
 ) -> Result<Rootfs, StepError> {
     let base = inputs.first().cloned().unwrap_or_default();
     let mut around = surroundings(build, command, &inputs).await?;
-    let (secrets, leases) = (mem::take(&mut around.secrets), mem::take(&mut around.leases));
+    let (secrets, leases) = (
+        mem::take(&mut around.secrets),
+        mem::take(&mut around.leases),
+    );
     let changes = Changes::new(build)?;
     let child = {
         let (build, command) = (Arc::clone(build), command.clone());
@@ -90,7 +93,11 @@ impl Drop for Changes<'_> {
     fn drop(&mut self) {
         if !self.kept {
             // What stays is swept when the process has ended.
-            self.build.engine().store().discard(&self.upper.directory).ok();
+            self.build
+                .engine()
+                .store()
+                .discard(&self.upper.directory)
+                .ok();
         }
     }
 }

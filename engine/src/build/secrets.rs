@@ -80,7 +80,11 @@ impl Masker {
         for secret in secrets {
             let whole = secret.as_bytes().trim_ascii_end();
             let lines = whole.split(|byte| *byte == b'\n');
-            needles.extend(lines.filter(|line| line.len() >= SHORTEST_LINE).map(<[u8]>::to_vec));
+            needles.extend(
+                lines
+                    .filter(|line| line.len() >= SHORTEST_LINE)
+                    .map(<[u8]>::to_vec),
+            );
             if !whole.is_empty() {
                 needles.push(whole.to_vec());
             }
@@ -161,18 +165,27 @@ mod tests {
 
     #[test]
     fn text_that_only_begins_like_a_secret_is_shown() {
-        assert_eq!(mask(&["hunter2"], &["hunt", "ing hunter"]), "hunting hunter");
+        assert_eq!(
+            mask(&["hunter2"], &["hunt", "ing hunter"]),
+            "hunting hunter"
+        );
     }
 
     #[test]
     fn lines_of_a_long_secret_are_masked_alone() {
-        assert_eq!(mask(&["first line\nab\nlast line"], &["last line, ab"]), "*****, ab");
+        assert_eq!(
+            mask(&["first line\nab\nlast line"], &["last line, ab"]),
+            "*****, ab"
+        );
     }
 
     #[test]
     fn the_longer_of_two_secrets_wins() {
         assert_eq!(mask(&["abc", "abcdef"], &["abcdef abc"]), "***** *****");
-        assert_eq!(mask(&["abc", "abcdef"], &["abc", "def", " abc"]), "***** *****");
+        assert_eq!(
+            mask(&["abc", "abcdef"], &["abc", "def", " abc"]),
+            "***** *****"
+        );
     }
 
     #[test]

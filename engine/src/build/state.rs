@@ -67,7 +67,11 @@ impl Build {
             .unwrap_or_default();
         let now = Timestamp {
             seconds: epoch.unwrap_or(now.as_secs().cast_signed()),
-            nanos: if epoch.is_some() { 0 } else { now.subsec_nanos() },
+            nanos: if epoch.is_some() {
+                0
+            } else {
+                now.subsec_nanos()
+            },
         };
         let hosts = request.hosts.iter();
         let hosts = hosts.map(|(name, address)| format!("{address}\t{name}"));
@@ -167,7 +171,10 @@ impl Build {
 
     /// Remembers a layer whose upper directory is in use.
     pub(super) fn keep(&self, layer: Layer) {
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).push(layer);
+        self.fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(layer);
     }
 
     /// Waits for what is being sealed and lets go of upper directories.
@@ -219,7 +226,12 @@ impl Build {
             plan::Sharing::Private => cache::Sharing::Private,
             plan::Sharing::Locked => cache::Sharing::Locked,
         };
-        let lease = self.engine.store().mounts().lease(&cache.id, sharing).await?;
+        let lease = self
+            .engine
+            .store()
+            .mounts()
+            .lease(&cache.id, sharing)
+            .await?;
         if !lease.is_fresh() {
             return Ok(lease);
         }

@@ -54,7 +54,10 @@ impl Engine {
     }
 
     /// The id of a container that was made of an image.
-    pub fn container_of_image(&self, image: &Digest) -> Result<Option<ContainerId>, ContainerError> {
+    pub fn container_of_image(
+        &self,
+        image: &Digest,
+    ) -> Result<Option<ContainerId>, ContainerError> {
         for id in self.container_ids()? {
             if let Ok(config) = self.container_dir(&id).config()
                 && config.image_id == *image
@@ -100,9 +103,8 @@ impl Engine {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = match openat(CWD, path.path(), flags, Mode::empty()) {
             Err(rustix::io::Errno::NOENT) => return Err(ContainerError::NotFound(name.to_owned())),
-            opened => opened.map_err(|error| {
-                ContainerError::io("open", path.path().display(), error.into())
-            })?,
+            opened => opened
+                .map_err(|error| ContainerError::io("open", path.path().display(), error.into()))?,
         };
         let through = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
         Ok(Held {

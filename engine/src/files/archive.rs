@@ -102,7 +102,13 @@ fn is_tar(block: &[u8]) -> bool {
     let sum: u64 = block
         .iter()
         .enumerate()
-        .map(|(at, byte)| u64::from(if (148..156).contains(&at) { b' ' } else { *byte }))
+        .map(|(at, byte)| {
+            u64::from(if (148..156).contains(&at) {
+                b' '
+            } else {
+                *byte
+            })
+        })
         .sum();
     let valid = u64::from_str_radix(&digits, 8).is_ok_and(|stated| stated == sum);
     valid && (&block[USTAR] == b"ustar" || block[USTAR].iter().all(|byte| *byte == 0))
@@ -116,8 +122,8 @@ fn unpack(
     let reader = compression.reader(source);
     let reader = reader.map_err(|source| FileError::Archive { source })?;
     let draft = store.layers().begin()?;
-    let (tar, index) = crate::engine::create_files(&draft)
-        .map_err(|source| FileError::Archive { source })?;
+    let (tar, index) =
+        crate::engine::create_files(&draft).map_err(|source| FileError::Archive { source })?;
     let summary = layer::index_archive(reader, &tar, &index)?;
     let index = layer::Index::open_files(&index, &tar)?;
     let tree = ViewTree::new(View::new(vec![std::sync::Arc::new(index)]));

@@ -47,7 +47,8 @@ impl Context {
             let real = real_path(root.as_fd())?;
             Ok((root, real))
         };
-        let (root, path) = open().map_err(|error| FileError::io("open the context", path, error))?;
+        let (root, path) =
+            open().map_err(|error| FileError::io("open the context", path, error))?;
         Ok(Self {
             root: Arc::new(root),
             path,
@@ -73,7 +74,11 @@ impl Context {
 
     /// Opens what is at `path`, links followed beneath the root, and says where it really is.
     fn open_beneath(&self, path: &[u8]) -> Result<Option<(OwnedFd, Vec<u8>)>, FileError> {
-        let relative = if path.is_empty() { b".".as_slice() } else { path };
+        let relative = if path.is_empty() {
+            b".".as_slice()
+        } else {
+            path
+        };
         let opened = rustix::fs::openat2(
             &self.root,
             relative,
@@ -150,7 +155,10 @@ impl Context {
             && xattrs.is_empty()
         {
             let seen = (FileStamp::new(path, &stat), file.digest);
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+            self.seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(seen);
         }
         let metadata = Metadata {
             mode: stat.st_mode & 0o7777,
@@ -192,8 +200,7 @@ impl Context {
         path: &[u8],
     ) -> Result<(OwnedFd, Vec<(CString, FileType)>), FileError> {
         let list = || {
-            let flags =
-                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
             let mut names = Vec::new();
             for entry in Dir::read_from(&directory)? {
@@ -238,8 +245,10 @@ impl Tree for Context {
             return Ok(None);
         };
         if real.is_empty() {
-            let root = self.root.try_clone().map_err(|error| {
-                FileError::Io { action: "open", path: self.path.clone(), source: error }
+            let root = self.root.try_clone().map_err(|error| FileError::Io {
+                action: "open",
+                path: self.path.clone(),
+                source: error,
             })?;
             let children = self.read_directory(root.as_fd(), c".", b"")?;
             return Ok(Some(Node {

@@ -69,17 +69,23 @@ impl Node {
                 }
             }
             Kind::File(file) => {
-                key.number(1).number(file.size).bytes(file.digest.as_bytes());
+                key.number(1)
+                    .number(file.size)
+                    .bytes(file.digest.as_bytes());
                 key.number(file.link.map_or(0, |link| links.number(link)));
             }
             Kind::Symlink(target) => {
                 key.number(2).bytes(target);
             }
             Kind::Character(major, minor) => {
-                key.number(3).number(u64::from(*major)).number(u64::from(*minor));
+                key.number(3)
+                    .number(u64::from(*major))
+                    .number(u64::from(*minor));
             }
             Kind::Block(major, minor) => {
-                key.number(4).number(u64::from(*major)).number(u64::from(*minor));
+                key.number(4)
+                    .number(u64::from(*major))
+                    .number(u64::from(*minor));
             }
             Kind::Fifo => {
                 key.number(5);

@@ -8,7 +8,9 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use layer::{ContentDigest, LayerPath, Metadata, PlannedEntry, PlannedFile, PlannedNode, Timestamp, View};
+use layer::{
+    ContentDigest, LayerPath, Metadata, PlannedEntry, PlannedFile, PlannedNode, Timestamp, View,
+};
 use solver::KeyWriter;
 
 use super::node::{File, Kind, LinkId, Node, encode_metadata};
@@ -299,21 +301,23 @@ impl<'a> Planner<'a> {
             match planned {
                 Planned::Directory => key.number(0),
                 Planned::File(file, copy) => {
-                    let first = file.link.map_or(path, |link| {
-                        groups.entry((*copy, link)).or_insert(path)
-                    });
+                    let first = file
+                        .link
+                        .map_or(path, |link| groups.entry((*copy, link)).or_insert(path));
                     key.number(1)
                         .number(file.size)
                         .bytes(file.digest.as_bytes())
                         .bytes(first)
                 }
                 Planned::Symlink(to) => key.number(3).bytes(to),
-                Planned::Character(major, minor) => {
-                    key.number(4).number(u64::from(*major)).number(u64::from(*minor))
-                }
-                Planned::Block(major, minor) => {
-                    key.number(5).number(u64::from(*major)).number(u64::from(*minor))
-                }
+                Planned::Character(major, minor) => key
+                    .number(4)
+                    .number(u64::from(*major))
+                    .number(u64::from(*minor)),
+                Planned::Block(major, minor) => key
+                    .number(5)
+                    .number(u64::from(*major))
+                    .number(u64::from(*minor)),
                 Planned::Fifo => key.number(6),
             };
         }
@@ -346,7 +350,11 @@ impl<'a> Planner<'a> {
                     }
                 },
             };
-            entries.push(PlannedEntry { path, metadata, node });
+            entries.push(PlannedEntry {
+                path,
+                metadata,
+                node,
+            });
         }
         Ok(entries)
     }

@@ -130,7 +130,10 @@ mod tests {
 
     #[test]
     fn a_circle_of_links_is_an_error() {
-        assert!(matches!(resolve(b"/loop/x", sample), Err(FileError::TooManyLinks(_))));
+        assert!(matches!(
+            resolve(b"/loop/x", sample),
+            Err(FileError::TooManyLinks(_))
+        ));
     }
 
     #[test]

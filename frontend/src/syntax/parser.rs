@@ -340,7 +340,8 @@ impl Builder {
                 "the Dockerfile contains no stages to build"
             };
             let error = Diagnostic::error(message, None);
-            self.findings.add(error.with_help("begin a stage with `FROM image`"));
+            self.findings
+                .add(error.with_help("begin a stage with `FROM image`"));
         }
         if !self.findings.errors.is_empty() {
             return Err(self.findings.errors);

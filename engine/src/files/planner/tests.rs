@@ -43,7 +43,11 @@ fn directory(children: Vec<(&str, Node)>) -> Node {
     let children = children.into_iter();
     Node {
         metadata: metadata(0o700, 8),
-        kind: Kind::Directory(children.map(|(name, node)| (name.as_bytes().into(), node)).collect()),
+        kind: Kind::Directory(
+            children
+                .map(|(name, node)| (name.as_bytes().into(), node))
+                .collect(),
+        ),
     }
 }
 
@@ -64,7 +68,13 @@ fn base(entries: &[&str]) -> View {
         }
     });
     let (tar, index) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-    layer::write_layer(planned.collect(), &tar, &index, &layer::WriteOptions::default()).unwrap();
+    layer::write_layer(
+        planned.collect(),
+        &tar,
+        &index,
+        &layer::WriteOptions::default(),
+    )
+    .unwrap();
     let index: Arc<dyn LayerTree> = Arc::new(Index::open_files(&index, &tar).unwrap());
     View::new(vec![index])
 }
@@ -109,8 +119,15 @@ fn a_file_goes_where_its_destination_says() {
     for (dest, expected) in cases {
         let mut planned = copied(&root, "f", &file("x"), dest).unwrap();
         planned.retain(|line| !line.ends_with(" /"));
-        let same = planned.iter().filter(|line| expected.contains(&line.as_str())).count();
-        assert_eq!((same, planned.len()), (expected.len(), expected.len()), "{dest}: {planned:?}");
+        let same = planned
+            .iter()
+            .filter(|line| expected.contains(&line.as_str()))
+            .count();
+        assert_eq!(
+            (same, planned.len()),
+            (expected.len(), expected.len()),
+            "{dest}: {planned:?}"
+        );
     }
 }
 
@@ -119,9 +136,23 @@ fn directories_are_merged_and_only_those_below_the_top_take_metadata() {
     let root = base(&["to/", "to/sub/"]);
     let node = directory(vec![("sub", directory(vec![("f", file("x"))]))]);
     let planned = copied(&root, "from", &node, "/to").unwrap();
-    assert_eq!(planned, ["dir 711 3 /to", "dir 700 8 /to/sub", "file(1) 640 7 /to/sub/f"]);
+    assert_eq!(
+        planned,
+        [
+            "dir 711 3 /to",
+            "dir 700 8 /to/sub",
+            "file(1) 640 7 /to/sub/f"
+        ]
+    );
     let planned = copied(&root, "from", &node, "/new/").unwrap();
-    assert_eq!(planned, ["dir 755 0 /new", "dir 700 8 /new/sub", "file(1) 640 7 /new/sub/f"]);
+    assert_eq!(
+        planned,
+        [
+            "dir 755 0 /new",
+            "dir 700 8 /new/sub",
+            "file(1) 640 7 /new/sub/f"
+        ]
+    );
 }
 
 #[test]
@@ -157,7 +188,11 @@ fn owner_and_mode_are_those_of_the_copy() {
     let mut planner = Planner::new(&root, owner, Some(0o4755), NOW);
     let node = directory(vec![("f", file("x"))]);
     planner.copy(b"d", &node, b"/old/new/").unwrap();
-    let expected = ["dir 711 3 /old", "dir 755 42 /old/new", "file(1) 4755 42 /old/new/f"];
+    let expected = [
+        "dir 711 3 /old",
+        "dir 755 42 /old/new",
+        "file(1) 4755 42 /old/new/f",
+    ];
     assert_eq!(listing(planner), expected);
 }
 
@@ -169,8 +204,14 @@ fn hard_links_stay_within_one_copy() {
     planner.copy(b"one", &node, b"/one/").unwrap();
     planner.copy(b"two", &node, b"/two/").unwrap();
     let planned = listing(planner);
-    let links: Vec<_> = planned.iter().filter(|line| line.starts_with("link")).collect();
-    assert_eq!(links, ["link(/one/a) 640 7 /one/b", "link(/two/a) 640 7 /two/b"]);
+    let links: Vec<_> = planned
+        .iter()
+        .filter(|line| line.starts_with("link"))
+        .collect();
+    assert_eq!(
+        links,
+        ["link(/one/a) 640 7 /one/b", "link(/two/a) 640 7 /two/b"]
+    );
 }
 
 #[test]
@@ -192,14 +233,25 @@ fn an_archive_replaces_what_stands_in_its_place() {
         ("was-dir", file("y")),
     ]);
     let mut planner = Planner::new(&root, None, None, NOW);
-    planner.unpack(&tree, b"/", &HashSet::from([b"lib".to_vec()])).unwrap();
+    planner
+        .unpack(&tree, b"/", &HashSet::from([b"lib".to_vec()]))
+        .unwrap();
     let planned = listing(planner);
-    assert!(planned.contains(&"file(1) 640 7 /usr/lib/f".to_owned()), "{planned:?}");
-    assert!(planned.contains(&"file(1) 640 7 /was-dir".to_owned()), "{planned:?}");
+    assert!(
+        planned.contains(&"file(1) 640 7 /usr/lib/f".to_owned()),
+        "{planned:?}"
+    );
+    assert!(
+        planned.contains(&"file(1) 640 7 /was-dir".to_owned()),
+        "{planned:?}"
+    );
     let mut planner = Planner::new(&root, None, None, NOW);
     planner.unpack(&tree, b"/", &HashSet::new()).unwrap();
     let planned = listing(planner);
-    assert!(planned.contains(&"dir 700 8 /lib".to_owned()), "{planned:?}");
+    assert!(
+        planned.contains(&"dir 700 8 /lib".to_owned()),
+        "{planned:?}"
+    );
 }
 
 #[test]
@@ -217,7 +269,11 @@ fn the_content_leaves_times_out_and_nothing_else() {
     let changes: [&dyn Fn(&mut Node); 4] = [
         &|node| node.metadata.mode = 0o600,
         &|node| node.metadata.uid = 1,
-        &|node| node.metadata.xattrs.push((b"user.a".to_vec(), b"b".to_vec())),
+        &|node| {
+            node.metadata
+                .xattrs
+                .push((b"user.a".to_vec(), b"b".to_vec()))
+        },
         &|node| *node = file("y"),
     ];
     for (number, change) in changes.iter().enumerate() {
