@@ -84,6 +84,15 @@ impl Layer {
         store.discard(&upper.directory)
     }
 
+    /// Removes the upper directory, sealed or not.
+    pub(crate) fn abandon(&self, engine: &Engine) -> Result<(), cache::Error> {
+        let Inner::Fresh { upper, .. } = &*self.0 else {
+            return Ok(());
+        };
+        engine.forget(&upper.upper);
+        engine.store().discard(&upper.directory)
+    }
+
     /// Its files, for reading without a mount.
     fn tree(&self) -> Result<Arc<dyn LayerTree>, layer::Error> {
         match &*self.0 {

@@ -20,13 +20,12 @@ pub(crate) fn resolve_user(spec: &str, view: &View) -> Result<User, StepError> {
 /// has its primary group (BuildKit's `readUser`).
 pub(crate) fn resolve_owner(spec: &str, view: &View) -> Result<(u32, u32), StepError> {
     let (user, group) = spec.split_once(':').unwrap_or((spec, ""));
-    let (uid, own_group) = match user.parse() {
-        Ok(uid) => (uid, uid),
-        Err(_) => {
-            let passwd = read(view, b"etc/passwd")?;
-            let found = runtime::resolve_user(user, &passwd, b"")?;
-            (found.uid, found.gid)
-        }
+    let (uid, own_group) = if let Ok(uid) = user.parse() {
+        (uid, uid)
+    } else {
+        let passwd = read(view, b"etc/passwd")?;
+        let found = runtime::resolve_user(user, &passwd, b"")?;
+        (found.uid, found.gid)
     };
     let gid = match (group, group.parse()) {
         ("", _) => own_group,

@@ -1,7 +1,7 @@
 //! Dockerfile text to a plan of steps. Everything here is pure: no file is read, no image is fetched.
 //!
 //! - [`parse`] turns bytes into a [`Dockerfile`], or into every error it has, each with its place.
-//! - [`lower`] turns a Dockerfile, options and the base images it asked for into a [`plan::Plan`].
+//! - [`lower()`] turns a Dockerfile, options and the base images it asked for into a [`plan::Plan`].
 //! - [`ignore`] and [`pattern`] match paths as `.dockerignore` and `COPY` do.
 //! - [`diagnostic`] holds findings as values, and renders them.
 //!

@@ -3,8 +3,8 @@
 //! The tar is what OCI defines; its SHA-256 is the layer's name ([`DiffId`]). The index is a metadata-only EROFS image
 //! that points into the tar, with the digest of every file and directory behind it ([`Index`]). A layer comes into
 //! being in one of three ways, each of which writes both in one pass: from a plan ([`write_layer`]), from an overlay
-//! upper directory ([`seal`]), or from a stream ([`index_tar`]). Layers are read through a [`View`], which merges a
-//! stack of them, or put in a directory ([`unpack`]) where they cannot be mounted.
+//! upper directory ([`seal()`]), or from a stream ([`index_tar`]). Layers are read through a [`View`], which merges a
+//! stack of them, or put in a directory ([`unpack()`]) where they cannot be mounted.
 
 mod build;
 mod digest;

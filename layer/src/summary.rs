@@ -17,7 +17,7 @@ pub struct Summary {
     /// Bytes of all regular files.
     pub file_bytes: u64,
     /// Directories that the tar does not describe although it has something in them, in order; the root may be one.
-    /// They have mode 0755, belong to root and have no time, until [`reindex`](crate::reindex) gives them the
+    /// They have mode 0755, belong to root and have no time, until [`reindex`](crate::reindex()) gives them the
     /// metadata of a lower layer.
     pub implied_dirs: Vec<LayerPath>,
     /// Files whose bytes do not have the digest that the plan expected: they changed since it was taken.

@@ -57,7 +57,7 @@ fn errors_of_the_dockerfile_show_line_and_caret() {
             &["tow"],
         ),
         (
-            "FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\n",
+            "FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nFROM a\n",
             2,
             &["b"],
         ),

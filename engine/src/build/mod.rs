@@ -1,7 +1,7 @@
 //! A build: from a Dockerfile and a context to an image.
 //!
 //! [`Engine::build`] reads and lowers the Dockerfile ([`prepare`]), resolves the base images it names ([`resolve`]),
-//! has the solver run the graph ([`operation`], on [`run`] and [`file`]), and describes the result ([`assemble`]).
+//! has the solver run the graph ([`operation`], on [`run`] and [`mod@file`]), and describes the result ([`assemble`]).
 
 mod actions;
 mod assemble;
@@ -75,6 +75,7 @@ impl Engine {
         let epoch = plan.epoch;
         let build = Build::new(self.clone(), Arc::clone(request), context, images, epoch);
         let build = Arc::new(build);
+        let _abandon = AbandonOnDrop(&build);
         let solved = solve(&build, &plan, progress, &dockerfile).await;
         // What was learnt serves the next build whether this one worked or not.
         let kept = build.context().remember().and(build.settle().await);
@@ -82,6 +83,15 @@ impl Engine {
         kept?;
         let image = assemble::image(&plan, layers, epoch);
         self.write_outputs(request, &image, progress).await
+    }
+}
+
+/// Has a build that is dropped before its end leave no upper directories.
+struct AbandonOnDrop<'a>(&'a Build);
+
+impl Drop for AbandonOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 

@@ -179,11 +179,22 @@ impl Build {
 
     /// Waits for what is being sealed and lets go of upper directories.
     pub(super) async fn settle(&self) -> Result<(), cache::Error> {
-        let fresh = std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner));
-        for layer in fresh {
+        for layer in self.take_fresh() {
             layer.settle(&self.engine).await?;
         }
         Ok(())
+    }
+
+    /// Lets go of upper directories without waiting for anything.
+    pub(super) fn abandon(&self) {
+        for layer in self.take_fresh() {
+            // What stays is swept when the process has ended.
+            layer.abandon(&self.engine).ok();
+        }
+    }
+
+    fn take_fresh(&self) -> Vec<Layer> {
+        std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The files of a bind mount.

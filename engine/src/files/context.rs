@@ -15,8 +15,8 @@ use layer::{ContentDigest, FileSource, Metadata, Timestamp};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 
-use super::node::{File, Kind, LinkId, Node};
-use super::select::{Tree, join};
+use super::node::{Child, File, Kind, LinkId, Node};
+use super::select::{Names, Tree, join};
 use super::xattrs;
 use crate::error::FileError;
 
@@ -178,9 +178,9 @@ impl Context {
         parent: BorrowedFd<'_>,
         name: &CStr,
         path: &[u8],
-    ) -> Result<Vec<(Box<[u8]>, Node)>, FileError> {
+    ) -> Result<Vec<Child>, FileError> {
         let (directory, names) = self.list(parent, name, path)?;
-        let children: Vec<Option<(Box<[u8]>, Node)>> = names
+        let children: Vec<Option<Child>> = names
             .into_par_iter()
             .with_min_len(64)
             .map(|(name, _)| {
@@ -271,7 +271,7 @@ impl Tree for Context {
         self.read(parent.as_fd(), &name, &real)
     }
 
-    fn names_in(&self, path: &[u8], follow: bool) -> Result<Vec<(Box<[u8]>, bool)>, FileError> {
+    fn names_in(&self, path: &[u8], follow: bool) -> Result<Names, FileError> {
         let Some((file, real)) = self.open_beneath(path)? else {
             return Ok(Vec::new());
         };

@@ -10,11 +10,14 @@ pub(crate) struct Node {
     pub(crate) kind: Kind,
 }
 
+/// An entry of a directory, under its name.
+pub(crate) type Child = (Box<[u8]>, Node);
+
 /// What an entry is.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     /// A directory and its entries, sorted by name.
-    Directory(Vec<(Box<[u8]>, Node)>),
+    Directory(Vec<Child>),
     /// A regular file.
     File(File),
     /// A symbolic link and its target.

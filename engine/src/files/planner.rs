@@ -85,7 +85,7 @@ impl<'a> Planner<'a> {
         let target = self.resolve(dest)?;
         let target = self.target_of(name, node, target)?;
         self.copies += 1;
-        self.place(node, target, false)
+        self.place(node, &target, false)
     }
 
     /// Where a node goes when `target` is the destination with its links followed.
@@ -103,7 +103,10 @@ impl<'a> Planner<'a> {
             return Ok(target);
         }
         Ok(match exists {
-            Standing::Directory => join(&target, name),
+            Standing::Directory => {
+                self.keep_directory(&target)?;
+                join(&target, name)
+            }
             _ => target,
         })
     }
@@ -154,34 +157,29 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn place(
-        &mut self,
-        node: &Node,
-        target: Vec<u8>,
-        take_metadata: bool,
-    ) -> Result<(), FileError> {
-        let standing = self.standing(&target)?;
+    fn place(&mut self, node: &Node, target: &[u8], take_metadata: bool) -> Result<(), FileError> {
+        let standing = self.standing(target)?;
         if let Kind::Directory(children) = &node.kind {
             match standing {
-                Standing::Nothing => self.insert(&target, &node.metadata, Planned::Directory),
+                Standing::Nothing => self.insert(target, &node.metadata, Planned::Directory),
                 Standing::Directory if take_metadata => {
-                    self.insert(&target, &node.metadata, Planned::Directory);
+                    self.insert(target, &node.metadata, Planned::Directory);
                 }
-                Standing::Directory => self.keep_directory(&target)?,
+                Standing::Directory => self.keep_directory(target)?,
                 Standing::Symlink(_) | Standing::Other => {
-                    return Err(FileError::DirectoryOverFile(display(&target)));
+                    return Err(FileError::DirectoryOverFile(display(target)));
                 }
             }
             for (name, child) in children {
-                self.place(child, join(&target, name), true)?;
+                self.place(child, &join(target, name), true)?;
             }
             return Ok(());
         }
         if matches!(standing, Standing::Directory) {
-            return Err(FileError::FileOverDirectory(display(&target)));
+            return Err(FileError::FileOverDirectory(display(target)));
         }
         let planned = self.planned(node);
-        self.insert(&target, &node.metadata, planned);
+        self.insert(target, &node.metadata, planned);
         Ok(())
     }
 
@@ -216,7 +214,7 @@ impl<'a> Planner<'a> {
                 self.insert(&target, &tree.metadata, Planned::Directory);
             }
             for (name, child) in children {
-                self.unpack_entry(child, name.to_vec(), join(&target, name), implied)?;
+                self.unpack_entry(child, name, join(&target, name), implied)?;
             }
         }
         Ok(())
@@ -225,7 +223,7 @@ impl<'a> Planner<'a> {
     fn unpack_entry(
         &mut self,
         node: &Node,
-        path: Vec<u8>,
+        path: &[u8],
         target: Vec<u8>,
         implied: &HashSet<Vec<u8>>,
     ) -> Result<(), FileError> {
@@ -237,7 +235,7 @@ impl<'a> Planner<'a> {
             self.insert(&target, &node.metadata, planned);
             return Ok(());
         };
-        let target = if implied.contains(&path) {
+        let target = if implied.contains(path) {
             let target = self.resolve(&target)?;
             self.make_directories(&target)?;
             target
@@ -246,7 +244,7 @@ impl<'a> Planner<'a> {
             target
         };
         for (name, child) in children {
-            self.unpack_entry(child, join(&path, name), join(&target, name), implied)?;
+            self.unpack_entry(child, &join(path, name), join(&target, name), implied)?;
         }
         Ok(())
     }

@@ -8,15 +8,18 @@ use super::archive::{self, Archive};
 use super::node::Node;
 use crate::error::FileError;
 
+/// Names in a directory, and whether each is itself a directory (a link is not).
+pub(crate) type Names = Vec<(Box<[u8]>, bool)>;
+
 /// Files that can be looked up and listed.
 pub(crate) trait Tree {
     /// What is at `path`, links followed beneath the root, the last one too; `None` where nothing is. Directories come
     /// with everything below them.
     fn node_at(&self, path: &[u8]) -> Result<Option<Node>, FileError>;
 
-    /// The names in the directory at `path` and whether each is itself a directory (a link is not). Links are followed
-    /// in `path` only where `follow` says so. Nothing for what is not a directory.
-    fn names_in(&self, path: &[u8], follow: bool) -> Result<Vec<(Box<[u8]>, bool)>, FileError>;
+    /// The names in the directory at `path`. Links are followed in it only where `follow` says so. Nothing for what is
+    /// not a directory.
+    fn names_in(&self, path: &[u8], follow: bool) -> Result<Names, FileError>;
 }
 
 /// A file that a copy found: the path it was found at, and what it is.

@@ -3,7 +3,7 @@
 use layer::{EntryKind, View, ViewNode};
 
 use super::node::{File, Kind, LinkId, Node};
-use super::select::Tree;
+use super::select::{Names, Tree};
 use crate::error::FileError;
 
 /// The merged files of a stage or an image.
@@ -24,7 +24,7 @@ impl Tree for ViewTree {
         }
     }
 
-    fn names_in(&self, path: &[u8], follow: bool) -> Result<Vec<(Box<[u8]>, bool)>, FileError> {
+    fn names_in(&self, path: &[u8], follow: bool) -> Result<Names, FileError> {
         let Some((real, found)) = self.0.resolve(path, true)? else {
             return Ok(Vec::new());
         };

@@ -1,4 +1,4 @@
-//! Findings about a text, as values: what is wrong, where, and what helps. [`render`] turns one into text.
+//! Findings about a text, as values: what is wrong, where, and what helps. [`render()`] turns one into text.
 
 mod render;
 

@@ -130,7 +130,7 @@ impl Index {
     }
 
     /// How many directories the layer does not describe although it has something in them; see
-    /// [`reindex`](crate::reindex).
+    /// [`reindex`](crate::reindex()).
     pub fn implied_count(&self) -> u64 {
         self.footer.implied
     }

@@ -1,6 +1,6 @@
 //! Finds out which nodes must run, and runs them.
 //!
-//! 1. [`unit`] asks every needed node what it is, and puts nodes that are the same work together.
+//! 1. [`mod@unit`] asks every needed node what it is, and puts nodes that are the same work together.
 //! 2. [`demand`] goes from the targets back: a result found by definition ends the search, a miss demands its
 //!    inputs.
 //! 3. [`dispatch`] runs what is left as inputs become known, [`work`] being the life of one piece of it.

@@ -52,7 +52,7 @@ pub(super) enum Interrupted<E> {
     Cancelled,
 }
 
-/// What [`work`] gives.
+/// What [`Solve::work`] gives.
 pub(super) type Outcome<T, G, E> = Result<Worked<T, G>, Interrupted<E>>;
 
 impl<O: Operation, C: ActionCache<O::Output, O::Error> + ?Sized> Solve<'_, O, C> {

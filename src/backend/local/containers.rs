@@ -111,7 +111,7 @@ pub(super) async fn exec(
 }
 
 /// Containers, the newest first; those that do not run only with `all`.
-pub(super) async fn containers(
+pub(super) fn containers(
     engine: &Engine,
     all: bool,
 ) -> Result<Vec<ContainerSummary>, BackendError> {
@@ -123,10 +123,7 @@ pub(super) async fn containers(
 }
 
 /// One container.
-pub(super) async fn container(
-    engine: &Engine,
-    name: &str,
-) -> Result<ContainerDetail, BackendError> {
+pub(super) fn container(engine: &Engine, name: &str) -> Result<ContainerDetail, BackendError> {
     engine.container(name).map(detail).map_err(failure)
 }
 
@@ -159,7 +156,7 @@ pub(super) async fn stop(
 }
 
 /// Sends a container a signal.
-pub(super) async fn kill(engine: &Engine, name: &str, signal: i32) -> Result<(), BackendError> {
+pub(super) fn kill(engine: &Engine, name: &str, signal: i32) -> Result<(), BackendError> {
     engine.kill_container(name, signal).map_err(failure)
 }
 

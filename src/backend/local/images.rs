@@ -68,12 +68,12 @@ pub(super) fn tag(engine: &Engine, name: &str, new_name: &str) -> Result<(), Bac
 }
 
 /// Removes a name or an image.
-pub(super) async fn remove(
+pub(super) fn remove(
     engine: &Engine,
     name: &str,
     force: bool,
 ) -> Result<Vec<Removal>, BackendError> {
-    let users = users(engine).await?;
+    let users = users(engine)?;
     let container = |id: &_| {
         let id = format!("{id}");
         let user = users.iter().find(|(image, _)| *image == id);
@@ -89,11 +89,11 @@ pub(super) async fn remove(
 }
 
 /// The images that containers use, by id, each with the container's name.
-async fn users(engine: &Engine) -> Result<Vec<(String, String)>, BackendError> {
+fn users(engine: &Engine) -> Result<Vec<(String, String)>, BackendError> {
     let mut users = Vec::new();
-    for container in containers::containers(engine, true).await? {
+    for container in containers::containers(engine, true)? {
         // One that was removed in the meantime uses nothing.
-        if let Ok(detail) = containers::container(engine, &container.id).await {
+        if let Ok(detail) = containers::container(engine, &container.id) {
             users.push((detail.image_id, container.name));
         }
     }

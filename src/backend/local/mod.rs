@@ -87,7 +87,7 @@ impl Backend for Local {
     }
 
     async fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removal>, BackendError> {
-        images::remove(&self.engine, name, force).await
+        images::remove(&self.engine, name, force)
     }
 
     async fn save(&self, names: &[String], file: Option<PathBuf>) -> Result<(), BackendError> {
@@ -119,11 +119,11 @@ impl Backend for Local {
     }
 
     async fn containers(&self, all: bool) -> Result<Vec<ContainerSummary>, BackendError> {
-        containers::containers(&self.engine, all).await
+        containers::containers(&self.engine, all)
     }
 
     async fn container(&self, name: &str) -> Result<ContainerDetail, BackendError> {
-        containers::container(&self.engine, name).await
+        containers::container(&self.engine, name)
     }
 
     async fn logs(
@@ -139,7 +139,7 @@ impl Backend for Local {
     }
 
     async fn kill(&self, name: &str, signal: i32) -> Result<(), BackendError> {
-        containers::kill(&self.engine, name, signal).await
+        containers::kill(&self.engine, name, signal)
     }
 
     async fn remove(&self, name: &str, force: bool) -> Result<(), BackendError> {
