@@ -69,9 +69,8 @@ pub(crate) async fn serve<P: Process>(
 }
 
 fn resize(process: &impl Process) {
-    let (columns, rows) = terminal::input_size();
     // A process that has ended has no terminal to resize.
-    drop(process.resize(columns, rows));
+    drop(process.resize(terminal::input_size()));
 }
 
 /// Starts the copiers, and gives those of output.

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, Once, PoisonError};
 
+use engine::containers::TerminalSize;
 use rustix::termios::{self, OptionalActions, Termios};
 
 use crate::error::Error;
@@ -22,9 +23,10 @@ pub(crate) fn shows_rows() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// Columns and rows of the terminal on standard input, which a container's terminal follows.
-pub(crate) fn input_size() -> (u16, u16) {
-    size(std::io::stdin()).unwrap_or(FALLBACK)
+/// The size of the terminal on standard input, which a container's terminal follows.
+pub(crate) fn input_size() -> TerminalSize {
+    let (columns, rows) = size(std::io::stdin()).unwrap_or(FALLBACK);
+    TerminalSize { columns, rows }
 }
 
 /// Whether standard input is a terminal.

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use engine::containers::TerminalSize;
 use engine::event::Stream;
 
 use super::images::ContainerNetwork;
@@ -49,8 +50,8 @@ pub(crate) struct RunRequest {
     pub read_only: bool,
     pub pull: PullPolicy,
     pub stop_signal: Option<i32>,
-    /// It has a terminal.
-    pub tty: bool,
+    /// It has a terminal, of this size at first.
+    pub tty: Option<TerminalSize>,
     /// Its standard input stays open.
     pub stdin: bool,
     /// It is removed when it ends.
@@ -65,7 +66,8 @@ pub(crate) struct ExecRequest {
     pub env: Vec<(String, String)>,
     pub workdir: Option<String>,
     pub user: Option<String>,
-    pub tty: bool,
+    /// It has a terminal, of this size at first.
+    pub tty: Option<TerminalSize>,
     pub stdin: bool,
     /// Nobody reads its output.
     pub detach: bool,
@@ -95,7 +97,7 @@ pub(crate) trait Process {
     fn signal(&self, signal: i32) -> Result<(), BackendError>;
 
     /// Tells its terminal its size.
-    fn resize(&self, columns: u16, rows: u16) -> Result<(), BackendError>;
+    fn resize(&self, size: TerminalSize) -> Result<(), BackendError>;
 }
 
 /// How a process ended.

@@ -62,7 +62,7 @@ pub(crate) async fn run<B: Backend>(args: ExecArgs, cx: &mut Context<'_, B>) -> 
         env: environment::collect(&args.env_file, &args.env, &lookup)?,
         workdir: args.workdir,
         user: args.user,
-        tty: args.tty,
+        tty: args.tty.then(terminal::input_size),
         stdin: args.interactive && !args.detach,
         detach: args.detach,
     };

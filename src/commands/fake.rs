@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use engine::containers::TerminalSize;
 use engine::event::{Listener, Stream};
 use serde_json::json;
 
@@ -182,7 +183,7 @@ impl Process for Over {
         Ok(())
     }
 
-    fn resize(&self, _columns: u16, _rows: u16) -> Result<(), BackendError> {
+    fn resize(&self, _size: TerminalSize) -> Result<(), BackendError> {
         Ok(())
     }
 }

@@ -161,7 +161,7 @@ fn request(args: RunArgs, settings: &Settings) -> Result<RunRequest, Error> {
         read_only: args.read_only,
         pull: args.pull,
         stop_signal: args.stop_signal.map(|signal| signal.0),
-        tty: args.tty,
+        tty: args.tty.then(terminal::input_size),
         stdin: args.interactive,
         remove: args.rm,
     })

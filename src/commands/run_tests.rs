@@ -19,7 +19,7 @@ fn what_follows_the_image_belongs_to_the_command() {
     ]);
     assert_eq!(request.image, "busybox");
     assert_eq!(request.args, ["sh", "-c", "echo", "--rm", "-t", "--", "-x"]);
-    assert!(request.remove && !request.tty);
+    assert!(request.remove && request.tty.is_none());
     let request = requested(&["run", "busybox", "--help"]);
     assert_eq!(request.args, ["--help"]);
     let request = requested(&["run", "busybox", "-D", "--store", "x"]);
@@ -54,7 +54,7 @@ fn flags_become_a_request() {
         "INT",
         "busybox",
     ]);
-    assert!(request.tty && request.stdin && request.read_only && !request.remove);
+    assert!(request.tty.is_some() && request.stdin && request.read_only && !request.remove);
     assert_eq!(request.name.as_deref(), Some("n"));
     assert_eq!(request.volumes.len(), 1);
     assert_eq!(request.entrypoint, Some(Vec::new()));

@@ -200,11 +200,11 @@ fn cache_mounts_are_kept_and_enter_no_key() {
 
 #[test]
 fn cache_mounts_are_shared_locked_or_private() {
-    // Two stages write at the same time; each notes whom it met.
+    // Two stages write at the same time; each notes whom it met, and goes when the other has had the time to.
     let stage = |name: &str, sharing: &str| {
         format!(
             "FROM @busybox AS {name}\nRUN --mount=type=cache,id=meeting-{sharing},sharing={sharing},target=/c \
-             touch /c/{name} && sleep 1 && ls /c > /seen && rm -f /c/{name}\n"
+             touch /c/{name} && sleep 1 && echo /c/* > /seen && sleep 0.5 && rm /c/{name}\n"
         )
     };
     for (sharing, met) in [("shared", true), ("locked", false), ("private", false)] {
@@ -214,9 +214,9 @@ fn cache_mounts_are_shared_locked_or_private() {
         let (rbuild, context) = (rbuild(), Context::new(&text));
         let seen = rbuild.build_and_run(context.path(), &[]);
         let expected = if met {
-            "one\ntwo\none\ntwo\n"
+            "/c/one /c/two\n/c/one /c/two\n"
         } else {
-            "one\ntwo\n"
+            "/c/one\n/c/two\n"
         };
         assert_eq!(seen.succeeded(), expected, "{sharing}");
     }

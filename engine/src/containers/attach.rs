@@ -4,13 +4,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use runtime::{ExitStatus, Terminal, TerminalSize};
+use runtime::{ExitStatus, Terminal};
 use rustix::io::Errno;
 use rustix::process::pidfd_send_signal;
 use tokio::sync::{oneshot, watch};
 
 use super::error::ContainerError;
 use super::life::{self, Life, Started};
+use super::state::TerminalSize;
 use crate::engine::Engine;
 
 /// How a process ended, once it has.
@@ -134,9 +135,9 @@ impl ContainerProcess {
     }
 
     /// Makes its terminal, if it has one, this large.
-    pub fn resize(&self, columns: u16, rows: u16) -> Result<(), ContainerError> {
+    pub fn resize(&self, size: TerminalSize) -> Result<(), ContainerError> {
         match &self.terminal {
-            Some(terminal) => Ok(terminal.resize(TerminalSize { rows, columns })?),
+            Some(terminal) => Ok(terminal.resize(size.into())?),
             None => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ use layer::{DiffId, Digest};
 use super::environment;
 use super::error::ContainerError;
 use super::signals;
-use super::state::{ContainerConfig, ContainerId, ContainerNetwork, Volume};
+use super::state::{ContainerConfig, ContainerId, ContainerNetwork, TerminalSize, Volume};
 
 /// When an image is fetched before a container is made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,8 +52,8 @@ pub struct CreateRequest {
     pub network: ContainerNetwork,
     /// What it sees of the host.
     pub volumes: Vec<Volume>,
-    /// It has a terminal.
-    pub terminal: bool,
+    /// It has a terminal, of this size at first.
+    pub terminal: Option<TerminalSize>,
     /// Its standard input is kept open.
     pub interactive: bool,
     /// Its root cannot be written.

@@ -13,7 +13,7 @@ use super::attach::{Attached, attached};
 use super::environment;
 use super::error::ContainerError;
 use super::life::{self, Started};
-use super::state::{ContainerConfig, ContainerId, ContainerState};
+use super::state::{ContainerConfig, ContainerId, ContainerState, TerminalSize};
 use crate::engine::Engine;
 use crate::error::StepError;
 
@@ -31,8 +31,8 @@ pub struct ExecRequest {
     pub working_dir: Option<String>,
     /// The user.
     pub user: Option<String>,
-    /// It has a terminal.
-    pub terminal: bool,
+    /// It has a terminal, of this size at first.
+    pub terminal: Option<TerminalSize>,
     /// It reads what is written to it.
     pub interactive: bool,
 }
@@ -69,7 +69,7 @@ pub(super) fn enter(
         _ => return Err(ContainerError::NotRunning(id.short().to_owned())),
     };
     let process = process(target, &config, request)?;
-    let stdio = if attach || request.terminal {
+    let stdio = if attach || request.terminal.is_some() {
         life::stdio(request.terminal, request.interactive)
     } else {
         Stdio::Streams {
@@ -92,7 +92,7 @@ fn process(
     let user = request.user.as_ref().unwrap_or(&config.user);
     let user = user_inside(target, user)?;
     let cwd = request.working_dir.as_ref().unwrap_or(&config.working_dir);
-    let env = environment::of_process(config, request.terminal, &request.env);
+    let env = environment::of_process(config, request.terminal.is_some(), &request.env);
     Ok(Process {
         env: environment::with_home(env, &user),
         cwd: PathBuf::from(cwd),

@@ -7,25 +7,20 @@ use std::thread::JoinHandle;
 
 use cache::RangeLock;
 use jiff::Timestamp;
-use runtime::{Child, ExitStatus, Stdio, Terminal, TerminalSize};
+use runtime::{Child, ExitStatus, Stdio, Terminal};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::error::ContainerError;
 use super::log::LogWriter;
 use super::prepare;
 use super::pump::{Pump, duplicate};
-use super::state::{ContainerConfig, ContainerDir, ContainerId, ContainerState};
+use super::state::{ContainerConfig, ContainerDir, ContainerId, ContainerState, TerminalSize};
 use crate::engine::Engine;
 use crate::error::chain;
 use crate::event::Stream;
 
 /// The exit code that Docker notes for a container that could not be started for a reason of its own.
 const NOT_STARTED: i32 = 128;
-/// The size of a terminal until its user tells another.
-const SIZE: TerminalSize = TerminalSize {
-    rows: 24,
-    columns: 80,
-};
 
 /// A process that runs, and the ends of its streams for whoever is attached.
 #[derive(Debug)]
@@ -139,9 +134,9 @@ fn begin(
 }
 
 /// Where the streams of a process go. Without somebody to type, it reads nothing.
-pub(super) fn stdio(terminal: bool, interactive: bool) -> Stdio {
-    if terminal {
-        return Stdio::Terminal(SIZE);
+pub(super) fn stdio(terminal: Option<TerminalSize>, interactive: bool) -> Stdio {
+    if let Some(size) = terminal {
+        return Stdio::Terminal(size.into());
     }
     Stdio::Streams {
         stdin: if interactive {

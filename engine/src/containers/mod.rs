@@ -35,5 +35,7 @@ pub use self::error::ContainerError;
 pub use self::exec::ExecRequest;
 pub use self::find::Container;
 pub use self::log::LogLine;
-pub use self::state::{ContainerConfig, ContainerId, ContainerNetwork, ContainerState, Volume};
+pub use self::state::{
+    ContainerConfig, ContainerId, ContainerNetwork, ContainerState, TerminalSize, Volume,
+};
 pub use self::supervisor::{SUPERVISOR, supervise};

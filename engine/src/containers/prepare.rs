@@ -48,7 +48,7 @@ pub(super) fn spec(
     places::make(&config.volumes, &mounts, &config.working_dir)?;
     let (mounts, stubs) = stubs(config, &view, mounts, dir.stubs())?;
     let rootfs = Rootfs::new(layers.into_iter().map(Layer::stored).collect());
-    let env = environment::of_process(config, config.terminal, &[]);
+    let env = environment::of_process(config, config.terminal.is_some(), &[]);
     Ok(Spec {
         root: Root {
             lowers: engine.lowers(&rootfs)?,

@@ -88,6 +88,21 @@ pub enum ContainerNetwork {
     None,
 }
 
+/// How large a terminal is, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Its width.
+    pub columns: u16,
+    /// Its height.
+    pub rows: u16,
+}
+
+impl From<TerminalSize> for runtime::TerminalSize {
+    fn from(TerminalSize { columns, rows }: TerminalSize) -> Self {
+        Self { rows, columns }
+    }
+}
+
 /// A directory or file of the host that a container sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
@@ -132,8 +147,8 @@ pub struct ContainerConfig {
     pub hosts: Vec<String>,
     /// What it sees of the host.
     pub volumes: Vec<Volume>,
-    /// It has a terminal.
-    pub terminal: bool,
+    /// It has a terminal, of this size at first.
+    pub terminal: Option<TerminalSize>,
     /// Its standard input is kept open.
     pub interactive: bool,
     /// Its root cannot be written.

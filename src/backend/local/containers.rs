@@ -39,9 +39,9 @@ impl Process for LocalProcess {
         }
     }
 
-    fn resize(&self, columns: u16, rows: u16) -> Result<(), BackendError> {
+    fn resize(&self, size: engine_containers::TerminalSize) -> Result<(), BackendError> {
         match &self.0 {
-            Some(process) => process.resize(columns, rows).map_err(failure),
+            Some(process) => process.resize(size).map_err(failure),
             None => Ok(()),
         }
     }
@@ -312,7 +312,7 @@ fn detail(container: Container) -> ContainerDetail {
         entrypoint: config.entrypoint,
         args: config.command,
         labels: config.labels.into_iter().collect(),
-        tty: config.terminal,
+        tty: config.terminal.is_some(),
         stdin: config.interactive,
         read_only: config.readonly,
         remove: config.auto_remove,
