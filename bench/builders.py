@@ -25,8 +25,13 @@ class Disk:
         run(["mount", "-o", "loop", str(self.image), str(self.mount)])
 
     def release(self) -> None:
+        # What a killed daemon leaves behind ends a little later than the daemon.
+        deadline = time.monotonic() + 20
         while os.path.ismount(self.mount):
-            run(["umount", str(self.mount)])
+            done = subprocess.run(["umount", str(self.mount)], capture_output=True, text=True, check=False)
+            if done.returncode != 0 and time.monotonic() > deadline:
+                raise SystemExit(f"{self.mount} stays mounted: {done.stderr}")
+            time.sleep(0.1)
 
 
 class Builder:

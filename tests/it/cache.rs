@@ -233,3 +233,23 @@ fn cache_mounts_start_from_what_they_name() {
         "planted\n5 6 710\n"
     );
 }
+
+#[test]
+fn mounts_lie_in_mounts_whichever_is_written_first() {
+    let text = "FROM @busybox AS tree\nRUN mkdir -p /tree/inner && echo lower > /tree/file\nFROM @busybox\n\
+         RUN --mount=type=cache,id=inner,target=/outer/inner --mount=from=tree,source=/tree,target=/outer \
+         cat /outer/file > /seen && echo kept > /outer/inner/kept\n\
+         RUN --mount=type=tmpfs,target=/t --mount=type=cache,id=inner,target=/t/a/b cat /t/a/b/kept >> /seen\n\
+         RUN --mount=type=tmpfs,target=/t --mount=type=bind,source=some.txt,target=/t/deep/some.txt cat /t/deep/some.txt >> /seen\n\
+         CMD cat /seen; ls -d /outer /t 2>/dev/null\n";
+    let (rbuild, context) = (rbuild(), Context::new(text).with("some.txt", "some\n"));
+    let said = rbuild.build_and_run(context.path(), &[]);
+    assert_eq!(said.stdout, "lower\nkept\nsome\n");
+    context.dockerfile(
+        "FROM @busybox AS tree\nRUN mkdir /tree\nFROM @busybox\n\
+         RUN --mount=from=tree,source=/tree,target=/outer --mount=type=tmpfs,target=/outer/none true\n",
+    );
+    let refused = rbuild.try_build(context.path(), &[]);
+    refused.failed_with(1);
+    refused.says(&["/outer", "read-only"]);
+}

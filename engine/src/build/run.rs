@@ -130,7 +130,10 @@ async fn surroundings(
         let target = format!("{SCRIPTS}/{}", script.name);
         all.mounts.push(file(target, content, (SCRIPT_MODE, 0, 0)));
     }
-    for mount in &command.mounts {
+    // One below another comes after it, whichever is written first, as with BuildKit's `PrepareMounts`.
+    let mut mounts: Vec<_> = command.mounts.iter().collect();
+    mounts.sort_by(|left, right| left.target.cmp(&right.target));
+    for mount in mounts {
         add(&mut all, build, mount, inputs).await?;
     }
     Ok(all)

@@ -61,7 +61,7 @@ pub(super) enum Operation {
     },
     /// Fills a fresh `/dev` with nodes, links and directories.
     FillDevices,
-    /// Makes a place to mount on in a fresh `/dev`, which no layer can have; what exists stays.
+    /// Makes a place to mount on below another mount; what exists stays.
     Place {
         parent: CString,
         name: CString,

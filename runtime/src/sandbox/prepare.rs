@@ -95,6 +95,7 @@ pub(super) fn surroundings(
         files: None,
         sources: vec![],
         operations: vec![],
+        covered: vec![b"dev".to_vec()],
     };
     let console = terminals.is_some();
     mounts.add_system(terminals, membership.unified.is_some())?;
@@ -123,6 +124,8 @@ struct Mounts<'a> {
     files: Option<(usize, usize)>,
     sources: Vec<OwnedFd>,
     operations: Vec<Operation>,
+    /// What has been mounted on, relative to the root.
+    covered: Vec<Vec<u8>>,
 }
 
 impl Mounts<'_> {
@@ -154,6 +157,7 @@ impl Mounts<'_> {
     fn add(&mut self, mount: &Mount) -> Result<(), Error> {
         let target = target(&mount.target)?;
         self.places(&target, mount)?;
+        self.covered.push(target.to_bytes().to_vec());
         let own = if mount.read_only {
             READ_ONLY
         } else {
@@ -202,12 +206,19 @@ impl Mounts<'_> {
         Ok(())
     }
 
-    /// Has places to mount on made below `/dev`, which is the sandbox's own.
+    /// Has places to mount on made below an earlier mount, such as the sandbox's own `/dev`: what is in the layers is
+    /// hidden there.
     fn places(&mut self, target: &CStr, mount: &Mount) -> Result<(), Error> {
         let bytes = target.to_bytes();
-        if !bytes.starts_with(b"dev/")
-            || bytes.split(|byte| *byte == b'/').any(|name| name == b"..")
-        {
+        let above = |covered: &&Vec<u8>| {
+            bytes
+                .strip_prefix(covered.as_slice())
+                .is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        let Some(covered) = self.covered.iter().filter(above).map(Vec::len).max() else {
+            return Ok(());
+        };
+        if bytes.split(|byte| *byte == b'/').any(|name| name == b"..") {
             return Ok(());
         }
         let directory = match &mount.source {
@@ -217,7 +228,7 @@ impl Mounts<'_> {
                 .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
             Source::Tmpfs { .. } | Source::View { .. } => true,
         };
-        let ends = bytes.iter().enumerate().skip(b"dev/".len());
+        let ends = bytes.iter().enumerate().skip(covered + 1);
         let ends = ends.filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
         for end in ends.chain([bytes.len()]) {
             let path = &bytes[..end];
