@@ -62,15 +62,6 @@ pub(crate) struct Stubs {
 impl Stubs {
     /// Finds which targets of `mounts`, and of the system's own, are missing in `view`.
     pub(crate) fn find(view: &View, mounts: &[Mount]) -> Result<Self, StepError> {
-        Self::find_with_files(view, mounts, &[])
-    }
-
-    /// The same, where `files` are the targets of views that show a single file.
-    pub(crate) fn find_with_files(
-        view: &View,
-        mounts: &[Mount],
-        files: &[PathBuf],
-    ) -> Result<Self, StepError> {
         let mut stubs = Self::default();
         for directory in runtime::SYSTEM_DIRECTORIES {
             stubs.need(view, Path::new(directory), StubKind::Directory)?;
@@ -81,9 +72,11 @@ impl Stubs {
             .filter(|mount| !mount.target.starts_with("/dev"))
         {
             let kind = match &mount.source {
-                Source::File { .. } => StubKind::File,
+                Source::File { .. }
+                | Source::View {
+                    directory: false, ..
+                } => StubKind::File,
                 Source::Bind { path, .. } if !path.is_dir() => StubKind::File,
-                Source::View { .. } if files.contains(&mount.target) => StubKind::File,
                 _ => StubKind::Directory,
             };
             stubs.need(view, &mount.target, kind)?;

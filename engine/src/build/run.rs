@@ -31,8 +31,6 @@ const PIECE: usize = 32 << 10;
 /// Everything that a step needs from outside, held until the step is over.
 struct Surroundings {
     mounts: Vec<Mount>,
-    /// Targets of mounts that are single files of a view.
-    files: Vec<PathBuf>,
     env: Vec<(String, String)>,
     secrets: Vec<SecretValue>,
     leases: Vec<MountLease>,
@@ -120,7 +118,6 @@ async fn surroundings(
 ) -> Result<Surroundings, StepError> {
     let mut all = Surroundings {
         mounts: name_files(HOST_NAME, build.hosts())?,
-        files: Vec::new(),
         env: Vec::new(),
         secrets: Vec::new(),
         leases: Vec::new(),
@@ -152,9 +149,6 @@ async fn add(
             writable,
         } => {
             let files = build.mounted_files(from, source, inputs).await?;
-            if files.single {
-                all.files.push(PathBuf::from(&mount.target));
-            }
             (view(build, &files)?, !writable)
         }
         MountKind::Tmpfs { size } => (
@@ -190,6 +184,7 @@ fn view(build: &Build, files: &MountedFiles) -> Result<Source, StepError> {
     Ok(Source::View {
         lowers: build.engine().lowers(&files.rootfs)?,
         path: PathBuf::from(&files.path),
+        directory: files.directory,
     })
 }
 
@@ -243,7 +238,7 @@ fn spawn(
 ) -> Result<Child, StepError> {
     let view = base.view()?;
     let user = crate::users::resolve_user(&command.user, &view)?;
-    let stubs = Stubs::find_with_files(&view, &around.mounts, &around.files)?;
+    let stubs = Stubs::find(&view, &around.mounts)?;
     let stubs = stubs.make(&view, upper.directory.join("stubs"))?;
     imitate_root(&view, &upper.upper)?;
     let mut env = command.env.clone();

@@ -50,8 +50,8 @@ pub(super) struct MountedFiles {
     pub(super) rootfs: Rootfs,
     /// Which of them: a path in the root file system.
     pub(super) path: String,
-    /// Whether that is anything but a directory.
-    pub(super) single: bool,
+    /// Whether that is a directory.
+    pub(super) directory: bool,
 }
 
 impl Build {
@@ -222,7 +222,7 @@ impl Build {
         Ok(MountedFiles {
             rootfs,
             path: path.to_owned(),
-            single: kind != layer::EntryKind::Directory,
+            directory: kind == layer::EntryKind::Directory,
         })
     }
 

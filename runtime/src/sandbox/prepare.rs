@@ -200,7 +200,7 @@ impl Mounts<'_> {
                     target,
                 }
             }
-            Source::View { lowers, path } => self.view(lowers, path, own, target)?,
+            Source::View { lowers, path, .. } => self.view(lowers, path, own, target)?,
         };
         self.operations.push(operation);
         Ok(())
@@ -226,7 +226,8 @@ impl Mounts<'_> {
             Source::Bind { path, .. } => path.is_dir(),
             Source::Open(file) => rustix::fs::fstat(file)
                 .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
-            Source::Tmpfs { .. } | Source::View { .. } => true,
+            Source::View { directory, .. } => *directory,
+            Source::Tmpfs { .. } => true,
         };
         let ends = bytes.iter().enumerate().skip(covered + 1);
         let ends = ends.filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);

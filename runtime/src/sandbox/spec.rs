@@ -150,6 +150,8 @@ pub enum Source {
         lowers: Vec<Lower>,
         /// What of them; empty or `/` is all. Symbolic links are followed inside the layers.
         path: PathBuf,
+        /// Whether that is a directory.
+        directory: bool,
     },
 }
 

@@ -240,6 +240,7 @@ fn views_of_other_layers_are_mounted() {
     let view = |path: &str| Source::View {
         lowers: vec![Lower::Directory(stage.path().to_owned())],
         path: path.into(),
+        directory: !path.ends_with("tool"),
     };
     let mut spec = shell(
         "cat /mnt/out/bin/tool /work/bin/tool /etc/hosts
