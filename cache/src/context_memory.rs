@@ -154,6 +154,11 @@ impl ContextMemory {
         self.by_path.is_empty()
     }
 
+    /// Whether a change of the file after this was loaded would show in its stamp.
+    pub fn trusts(&self, stamp: &FileStamp) -> bool {
+        stamp.is_settled(self.began)
+    }
+
     /// The digest of a file's bytes, if it has not changed.
     pub fn get(&self, stamp: &FileStamp) -> Option<ContentDigest> {
         let entry = self.entry(stamp.path())?;

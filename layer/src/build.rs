@@ -9,6 +9,7 @@ use crate::erofs::{Identity, write_index};
 use crate::error::{Error, Result};
 use crate::path::LayerPath;
 use crate::plan::arrange;
+use crate::read_ahead::ReadAhead;
 use crate::sink::{Sink, Target};
 use crate::summary::Summary;
 use crate::tree::{Data, Extents, Inode, InodeId, Node, Tree};
@@ -53,7 +54,8 @@ pub fn write_layer(
     let mut changed = Vec::new();
     let (digest, tar_size, members) = std::thread::scope(|scope| {
         let sink = Sink::new(scope, Target::File(tar), true);
-        let mut emitter = Emitter::new(sink, options.cancelled);
+        let small_files = ReadAhead::start(scope, &entries);
+        let mut emitter = Emitter::new(sink, options.cancelled).reading_ahead(small_files);
         for entry in &entries {
             let placed = emitter.entry(entry)?;
             if let (PlannedNode::File(file), Some(placed)) = (&entry.node, placed)

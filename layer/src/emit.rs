@@ -14,6 +14,7 @@ use crate::error::{Error, PlanProblem, Result};
 use crate::host;
 use crate::metadata::Metadata;
 use crate::path::LayerPath;
+use crate::read_ahead::{ReadAhead, is_small};
 use crate::sink::{Sink, for_zeros};
 use crate::source::{FileRange, FileSource};
 use crate::tar::write::{HeaderWriter, Member};
@@ -37,6 +38,8 @@ pub(crate) struct Placed {
 pub(crate) struct Emitter<'a, 'scope, 'env> {
     pub(crate) sink: Sink<'scope, 'env>,
     cancelled: &'a dyn Fn() -> bool,
+    /// The small files of the host among the entries, where they are read ahead.
+    small_files: Option<ReadAhead>,
     headers: HeaderWriter,
     scratch: Vec<u8>,
     /// How many members were written.
@@ -48,10 +51,17 @@ impl<'a, 'scope, 'env> Emitter<'a, 'scope, 'env> {
         Self {
             sink,
             cancelled,
+            small_files: None,
             headers: HeaderWriter::default(),
             scratch: Vec::with_capacity(2048),
             members: 0,
         }
+    }
+
+    /// Takes small files of the host from `small_files`, which has those of all entries to come.
+    pub(crate) fn reading_ahead(mut self, small_files: Option<ReadAhead>) -> Self {
+        self.small_files = small_files;
+        self
     }
 
     /// Writes one entry of an arranged plan. The answer is for regular files.
@@ -118,23 +128,47 @@ impl<'a, 'scope, 'env> Emitter<'a, 'scope, 'env> {
         if position.checked_add(size).is_none_or(|end| end > MAX_TAR) {
             return Err(Error::plan(path, PlanProblem::TooLarge));
         }
-        let digest = match &file.source {
-            FileSource::Bytes(bytes) => {
+        let digest = match (&file.source, &mut self.small_files) {
+            (source, Some(ahead)) if is_small(source) => {
+                let (bytes, digest) = ahead.next()?;
+                self.sink.write(bytes)?;
+                digest
+            }
+            (FileSource::Bytes(bytes), _) => {
                 self.sink.write(bytes)?;
                 ContentDigest::of(bytes)
             }
-            FileSource::Range(range) => {
+            (FileSource::Range(range), _) => {
                 self.range(path, range)?;
                 range.digest
             }
-            FileSource::Host {
-                root,
-                path: source,
-                size,
-            } => {
+            (
+                FileSource::Host {
+                    root,
+                    path: source,
+                    size,
+                    version,
+                },
+                _,
+            ) => {
                 let failed = |error| Error::io("open", &host::display(source), error);
                 let opened = host::open_file(root.as_fd(), source).map_err(failed)?;
-                self.host_file(path, &opened, *size)?
+                match (file.expected, version) {
+                    (Some(digest), Some(version)) if version.is_of(&opened) => {
+                        self.host_file(path, &opened, *size, |_| ())?;
+                        if !version.is_of(&opened) {
+                            return Err(Error::Changed { path: path.clone() });
+                        }
+                        digest
+                    }
+                    _ => {
+                        let mut hasher = blake3::Hasher::new();
+                        self.host_file(path, &opened, *size, |bytes| {
+                            hasher.update(bytes);
+                        })?;
+                        hasher.finalize().into()
+                    }
+                }
             }
         };
         self.sink.pad()?;
@@ -145,8 +179,14 @@ impl<'a, 'scope, 'env> Emitter<'a, 'scope, 'env> {
         })
     }
 
-    fn host_file(&mut self, path: &LayerPath, file: &File, size: u64) -> Result<ContentDigest> {
-        let mut hasher = blake3::Hasher::new();
+    /// Copies a whole file, of which `see` is shown all bytes.
+    fn host_file(
+        &mut self,
+        path: &LayerPath,
+        file: &File,
+        size: u64,
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<()> {
         let mut at = 0;
         while at < size {
             let (hole, data) = match size {
@@ -154,17 +194,15 @@ impl<'a, 'scope, 'env> Emitter<'a, 'scope, 'env> {
                 _ => (0, size),
             };
             for_zeros(hole, |zeros| {
-                hasher.update(zeros);
+                see(zeros);
                 Ok::<_, Error>(())
             })?;
             self.sink.zeros(hole)?;
             at += hole;
-            self.copy(path, file, at, data, |bytes| {
-                hasher.update(bytes);
-            })?;
+            self.copy(path, file, at, data, &mut see)?;
             at += data;
         }
-        Ok(hasher.finalize().into())
+        Ok(())
     }
 
     fn range(&mut self, path: &LayerPath, range: &FileRange) -> Result<()> {

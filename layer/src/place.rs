@@ -413,7 +413,9 @@ fn write_contents(file: &File, source: &FileSource) -> Result<(), Failure> {
             }
             return Ok(file.set_len(range.size)?);
         }
-        FileSource::Host { root, path, size } => {
+        FileSource::Host {
+            root, path, size, ..
+        } => {
             let from = host::open_file(root.as_fd(), path)
                 .map_err(|error| Error::io("open", &host::display(path), error))?;
             let whole = Extent {

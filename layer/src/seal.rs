@@ -151,6 +151,7 @@ impl Scan<'_> {
                 root: Arc::clone(&self.root),
                 path: path.as_bytes().to_vec(),
                 size: inspected.stat.st_size as u64,
+                version: None,
             })),
             EntryKind::Symlink => {
                 let target = rustix::fs::readlinkat(directory, name, Vec::new())

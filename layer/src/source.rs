@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use rustix::fs::Stat;
+
 use crate::digest::ContentDigest;
 use crate::error::{Error, Result};
 use crate::host;
@@ -23,9 +25,38 @@ pub enum FileSource {
         path: Vec<u8>,
         /// Its size in bytes; what it grows by later is not copied.
         size: u64,
+        /// What it was when its digest was taken. While it is that, it need not be hashed again to be sure of it.
+        version: Option<FileVersion>,
     },
     /// A part of another layer's tar.
     Range(FileRange),
+}
+
+/// Which file it is and when it last changed in any way. Only good for a file whose times lie far enough back that any
+/// later change must give it others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileVersion {
+    device: u64,
+    inode: u64,
+    /// Seconds and nanoseconds (`st_ctime`): unlike the time of modification nobody can set it.
+    changed: (i64, u32),
+}
+
+impl FileVersion {
+    /// The version that `stat` tells of.
+    pub fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            // Nanoseconds are fewer than 2^30.
+            changed: (stat.st_ctime, stat.st_ctime_nsec as u32),
+        }
+    }
+
+    /// Whether an open file is still this version.
+    pub(crate) fn is_of(&self, file: &File) -> bool {
+        rustix::fs::fstat(file).is_ok_and(|stat| Self::of(&stat) == *self)
+    }
 }
 
 /// A file inside a tar: which bytes of the tar are its bytes.
@@ -246,6 +277,7 @@ mod tests {
             root: Arc::clone(&root),
             path: path.to_vec(),
             size: 7,
+            version: None,
         };
         let mut text = String::new();
         let mut reader = source(b"d/file").open().unwrap();

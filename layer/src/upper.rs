@@ -153,6 +153,7 @@ impl LayerTree for UpperDir {
             root: Arc::clone(&self.root),
             path: path.as_bytes().to_vec(),
             size: inspected.stat.st_size as u64,
+            version: None,
         })
     }
 

@@ -178,6 +178,7 @@ fn files_that_changed_are_told() {
             root: Arc::clone(&root),
             path: b"file".to_vec(),
             size,
+            version: None,
         };
         let expected = Some(ContentDigest::of(expected));
         vec![entry(

@@ -27,7 +27,7 @@ enum Found {
     /// Files of a tree.
     Files(Vec<Selected>),
     /// A here-document.
-    Inline { name: String, node: Node },
+    Inline { name: String, node: Box<Node> },
 }
 
 impl Selection {
@@ -42,7 +42,7 @@ impl Selection {
                 },
                 CopyItem::Inline { name, content } => Found::Inline {
                     name: name.clone(),
-                    node: inline(content, build.now()),
+                    node: Box::new(inline(content, build.now())),
                 },
             });
         }

@@ -1,6 +1,6 @@
 //! Gives each step of a plan its meaning for the solver.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use frontend::plan::{CacheMount, Copy, MountKind, Run, Source, Step, StepKind};
 use solver::{
@@ -21,6 +21,8 @@ pub(super) struct StepOperation {
     pub(super) row: Row,
     /// What a copy reads; found once, used for keys and for the layer.
     selection: OnceCell<Arc<Selection>>,
+    /// The content of a copy's layer, once it was planned: its inputs are the same throughout a build.
+    content: Arc<OnceLock<ContentDigest>>,
 }
 
 impl StepOperation {
@@ -30,6 +32,7 @@ impl StepOperation {
             step,
             row,
             selection: OnceCell::new(),
+            content: Arc::default(),
         }
     }
 
@@ -92,6 +95,9 @@ impl StepOperation {
                 .await??
             }
             StepKind::Copy(copy) => {
+                if let Some(planned) = self.content.get() {
+                    return Ok(Some(*planned));
+                }
                 let selection = self.selection(copy, inputs).await?;
                 let (build, copy) = (Arc::clone(&self.build), copy.clone());
                 blocking(move || {
@@ -126,9 +132,11 @@ impl StepOperation {
             StepKind::Copy(copy) => {
                 let selection = self.selection(copy, &inputs).await?;
                 let (copy, row) = (copy.clone(), self.row.clone());
+                let planned = Arc::clone(&self.content);
                 blocking(move || {
                     let view = base.view()?;
                     let plan = file::plan_copy(&build, &copy, &selection, &view)?;
+                    planned.get_or_init(|| ContentDigest::from_bytes(*plan.content().as_bytes()));
                     let result = file::write(&build, plan, &base, &is_cancelled)?;
                     let size = selection.size();
                     row.transfer("copying files", size, Some(size), true);

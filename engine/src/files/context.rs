@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cache::{ContextMemory, FileStamp};
 use frontend::ignore::Ignore;
-use layer::{ContentDigest, FileSource, Metadata, Timestamp};
+use layer::{ContentDigest, FileSource, FileVersion, Metadata, Timestamp};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 
@@ -135,7 +135,7 @@ impl Context {
                 let stamp = FileStamp::new(path, &stat);
                 let remembered = self.memory.get(&stamp);
                 known = remembered.is_some();
-                self.regular_file(path, &stat, remembered)?
+                self.regular_file(path, &stat, &stamp, remembered)?
             }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(directory, name, Vec::new()).map_err(failed)?;
@@ -180,9 +180,11 @@ impl Context {
         path: &[u8],
     ) -> Result<Vec<Child>, FileError> {
         let (directory, names) = self.list(parent, name, path)?;
+        // A directory may be worth a thread of its own; a few files are not.
+        let has_directories = names.iter().any(|(_, kind)| kind.is_dir());
         let children: Vec<Option<Child>> = names
             .into_par_iter()
-            .with_min_len(64)
+            .with_min_len(if has_directories { 1 } else { 64 })
             .map(|(name, _)| {
                 let path = join(path, name.to_bytes());
                 let node = self.read(directory.as_fd(), &name, &path)?;
@@ -219,6 +221,7 @@ impl Context {
         &self,
         path: &[u8],
         stat: &Stat,
+        stamp: &FileStamp,
         remembered: Option<ContentDigest>,
     ) -> Result<Kind, FileError> {
         let digest = match remembered {
@@ -229,6 +232,7 @@ impl Context {
             root: Arc::clone(&self.root),
             path: path.to_vec(),
             size: stat.st_size as u64,
+            version: self.memory.trusts(stamp).then(|| FileVersion::of(stat)),
         };
         Ok(Kind::File(File {
             size: stat.st_size as u64,
