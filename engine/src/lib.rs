@@ -14,6 +14,7 @@ pub mod output;
 mod progress;
 mod rootfs;
 mod sandbox;
+mod tall;
 mod users;
 
 pub use engine::{Engine, LayerForm, Settings};

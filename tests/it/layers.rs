@@ -160,3 +160,21 @@ fn a_store_of_one_form_can_be_used_in_the_other() {
         "hard\n"
     );
 }
+
+#[test]
+fn more_layers_than_can_be_mounted_are_merged() {
+    let step = |number: usize| {
+        let more = match number {
+            20 | 300 => format!("RUN rm /f{} && ln /f2 /linked{number}\n", number - 10),
+            510 => "RUN ls /f* | wc -l > /count\n".to_owned(),
+            _ => String::new(),
+        };
+        format!("COPY <<E /f{number}\n{number}\nE\n{more}")
+    };
+    let mut text = "FROM @busybox\n".to_owned();
+    text.extend((0..520).map(step));
+    text += "RUN rm /f1\nCMD cat /count; ls /f* | wc -l; ls /f10 /f290 /f1; [ /linked300 -ef /f2 ] && echo same\n";
+    let (rbuild, context) = (rbuild(), Context::new(&text));
+    let said = rbuild.build_and_run(context.path(), &[]);
+    assert_eq!(said.stdout, "509\n517\nsame\n");
+}

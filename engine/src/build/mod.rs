@@ -17,6 +17,7 @@ mod state;
 
 pub(crate) use self::assemble::FinishedImage;
 pub(crate) use self::file::Implied;
+pub(crate) use self::operation::blocking;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

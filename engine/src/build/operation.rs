@@ -201,7 +201,7 @@ fn context_binds(run: &Run) -> impl Iterator<Item = &str> {
 }
 
 /// Runs work that blocks on a thread of its own.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StepError> {
     match tokio::task::spawn_blocking(work).await {

@@ -51,10 +51,11 @@ pub(super) async fn run(
         mem::take(&mut around.leases),
     );
     let changes = Changes::new(build)?;
+    let stack = build.engine().mountable(&base).await?;
     let child = {
         let (build, command) = (Arc::clone(build), command.clone());
-        let (base, upper) = (base.clone(), changes.upper.clone());
-        blocking(move || spawn(&build, &command, &base, around, &upper)).await?
+        let upper = changes.upper.clone();
+        blocking(move || spawn(&build, &command, &stack, around, &upper)).await?
     };
     let result = match child {
         Ok(child) => follow(child, &secrets, row, &context).await,

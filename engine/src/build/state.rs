@@ -220,7 +220,7 @@ impl Build {
             place: "the image or stage it is mounted from".to_owned(),
         })?;
         Ok(MountedFiles {
-            rootfs,
+            rootfs: self.engine.mountable(&rootfs).await?,
             path: path.to_owned(),
             directory: kind == layer::EntryKind::Directory,
         })

@@ -15,7 +15,7 @@ use super::places;
 use super::state::{ContainerConfig, ContainerDir, ContainerNetwork};
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::rootfs::{Layer, Rootfs, Sealed};
+use crate::rootfs::Sealed;
 use crate::sandbox::{Stubs, name_files};
 use crate::users::resolve_user;
 
@@ -47,7 +47,7 @@ pub(super) fn spec(
     let mounts = mounts(config)?;
     places::make(&config.volumes, &mounts, &config.working_dir)?;
     let (mounts, stubs) = stubs(config, &view, mounts, dir.stubs())?;
-    let rootfs = Rootfs::new(layers.into_iter().map(Layer::stored).collect());
+    let rootfs = engine.stack(layers)?;
     let env = environment::of_process(config, config.terminal.is_some(), &[]);
     Ok(Spec {
         root: Root {
