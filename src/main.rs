@@ -18,6 +18,7 @@ mod settings;
 mod signals;
 mod table;
 mod terminal;
+mod timeline;
 mod units;
 
 use std::ffi::OsString;

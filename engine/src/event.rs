@@ -2,7 +2,7 @@
 //! nothing in the engine prints.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Names a row of the progress of one build or transfer; unique within it, in order of appearance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +65,46 @@ pub struct Transfer {
     pub done: bool,
 }
 
+/// What time was spent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Reading the Dockerfile and lowering it to a graph.
+    Dockerfile,
+    /// Finding files of the context: listing and `stat`.
+    Context,
+    /// Reading files of the context for their digests.
+    Hashing,
+    /// Cache keys, and looking them up.
+    Keys,
+    /// Waiting for a free job, for another process that does the same, or for a cache mount.
+    Waiting,
+    /// Putting a sandbox together, until its process runs.
+    Mounts,
+    /// Processes of steps.
+    Processes,
+    /// Writing layers of copies.
+    Copying,
+    /// Making layers of what steps changed.
+    Sealing,
+    /// Asking and fetching from registries.
+    Network,
+    /// Writing and sending what was built.
+    Output,
+}
+
+/// Time that was spent; the event's own time is its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// For which row; `None` for the build as a whole.
+    pub vertex: Option<VertexId>,
+    /// On what.
+    pub phase: Phase,
+    /// When it began.
+    pub began: SystemTime,
+    /// How much: more than from its beginning to its end where several threads spent it together.
+    pub time: Duration,
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub enum EventKind {
@@ -86,6 +126,8 @@ pub enum EventKind {
     Failed(VertexId, String),
     /// It was stopped because something else failed or the user asked.
     Cancelled(VertexId),
+    /// Time was spent. Told only to those who want to know, see [`Listener::wants_spans`].
+    Span(Span),
     /// A finding about the Dockerfile, ready to be shown; `detail` has the source excerpt.
     Warning {
         /// The rule or kind (`LegacyKeyValueFormat`), empty for none.
@@ -110,4 +152,9 @@ pub struct Event {
 pub trait Listener: Send + Sync {
     /// Takes one event.
     fn event(&self, event: Event);
+
+    /// Whether it makes use of [`EventKind::Span`].
+    fn wants_spans(&self) -> bool {
+        false
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::event::{
-    CacheHit, CacheMiss, Event, EventKind, Listener, Stream, Transfer, Vertex, VertexId,
+    CacheHit, CacheMiss, Event, EventKind, Listener, Phase, Span, Stream, Transfer, Vertex,
+    VertexId,
 };
 
 /// Numbers the rows of one command and passes their events on.
@@ -13,6 +14,7 @@ use crate::event::{
 pub(crate) struct Progress {
     listener: Arc<dyn Listener>,
     next: Arc<AtomicU32>,
+    wants_spans: bool,
 }
 
 impl std::fmt::Debug for Progress {
@@ -25,6 +27,7 @@ impl Progress {
     /// Progress that tells `listener`.
     pub(crate) fn new(listener: Arc<dyn Listener>) -> Self {
         Self {
+            wants_spans: listener.wants_spans(),
             listener,
             next: Arc::new(AtomicU32::new(0)),
         }
@@ -76,6 +79,11 @@ impl Progress {
         });
     }
 
+    /// Begins to spend time for the build as a whole.
+    pub(crate) fn spend(&self, phase: Phase) -> Spending {
+        Spending::begin(self, None, phase)
+    }
+
     fn send(&self, kind: EventKind) {
         self.listener.event(Event {
             at: SystemTime::now(),
@@ -95,6 +103,11 @@ impl Row {
     /// Its number.
     pub(crate) fn id(&self) -> VertexId {
         self.id
+    }
+
+    /// Begins to spend time.
+    pub(crate) fn spend(&self, phase: Phase) -> Spending {
+        Spending::begin(&self.progress, Some(self.id), phase)
     }
 
     /// Work begins.
@@ -160,5 +173,63 @@ impl Row {
             Err(error) => self.failed(error),
         }
         result
+    }
+}
+
+/// Time being spent, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Spending(Option<Begun>);
+
+#[derive(Debug)]
+struct Begun {
+    progress: Progress,
+    vertex: Option<VertexId>,
+    phase: Phase,
+    began: SystemTime,
+    clock: Instant,
+}
+
+impl Spending {
+    fn begin(progress: &Progress, vertex: Option<VertexId>, phase: Phase) -> Self {
+        Self(progress.wants_spans.then(|| Begun {
+            progress: progress.clone(),
+            vertex,
+            phase,
+            began: SystemTime::now(),
+            clock: Instant::now(),
+        }))
+    }
+
+    /// It was for nothing worth telling.
+    pub(crate) fn forget(mut self) {
+        self.0 = None;
+    }
+
+    /// Part of what is being spent is for another phase: as much as several threads together spent on it.
+    pub(crate) fn of_which(&self, phase: Phase, time: Duration) {
+        if let Some(begun) = &self.0
+            && !time.is_zero()
+        {
+            begun.tell(phase, time);
+        }
+    }
+}
+
+impl Begun {
+    fn tell(&self, phase: Phase, time: Duration) {
+        self.progress.send(EventKind::Span(Span {
+            vertex: self.vertex,
+            phase,
+            began: self.began,
+            time,
+        }));
+    }
+}
+
+impl Drop for Spending {
+    fn drop(&mut self) {
+        if let Some(begun) = self.0.take() {
+            begun.tell(begun.phase, begun.clock.elapsed());
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::graph::NodeId;
 pub enum Event<E> {
     /// The node is complete without having run.
     Cached(NodeId, Hit),
-    /// The node has to run.
+    /// The node has to run, as soon as there is a job free for it.
     Missed(NodeId, MissReason),
     /// The node's work began.
     Started(NodeId),

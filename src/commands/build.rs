@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{ArgAction, Args};
+use engine::event::Listener;
 use serde_json::json;
 
 use super::Context;
@@ -17,6 +18,7 @@ use crate::display::Mode;
 use crate::error::Error;
 use crate::settings::{SOURCE_DATE_EPOCH, Settings};
 use crate::signals::interruptible;
+use crate::timeline::Timeline;
 
 /// Largest Dockerfile taken from standard input.
 const MAX_DOCKERFILE: u64 = 16 << 20;
@@ -86,6 +88,12 @@ pub(crate) struct BuildArgs {
     /// The platform to build for: only this machine's own
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
+    /// Print where the time went
+    #[arg(long)]
+    pub timings: bool,
+    /// Write where the time went to a file, for Chrome's trace viewer or Perfetto
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// How many steps run at the same time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -100,12 +108,26 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
     };
     let iidfile = args.iidfile.clone();
     let metadata_file = args.metadata_file.clone();
+    let (timings, trace) = (args.timings, args.trace.clone());
     let request = request(args, cx.settings, std::io::stdin())?;
     let (display, mode) = cx.display(mode, "Building")?;
     let display = Arc::new(display);
-    let listener = Arc::clone(&display);
+    let timeline = (timings || trace.is_some())
+        .then(|| Arc::new(Timeline::new(Arc::clone(&display) as Arc<dyn Listener>)));
+    let listener: Arc<dyn Listener> = match &timeline {
+        Some(timeline) => Arc::clone(timeline) as _,
+        None => Arc::clone(&display) as _,
+    };
     let result = interruptible(async { Ok(cx.backend.build(request, listener).await?) }).await;
     display.finish();
+    if let Some(timeline) = &timeline {
+        if timings {
+            cx.printer.say(&timeline.summary());
+        }
+        if let Some(path) = trace {
+            write(&path, timeline.trace().to_string().as_bytes())?;
+        }
+    }
     let built = result?;
     if let Some(path) = iidfile {
         write(&path, built.config.as_bytes())?;

@@ -195,7 +195,7 @@ impl<W: Write + Send> View for Plain<W> {
             }
             EventKind::Started(id) => self.with_row(*id, |row| row.start(at)),
             EventKind::Cached(id, _) => self.end(*id, at, |_| "CACHED".to_owned()),
-            EventKind::Missed(..) => {}
+            EventKind::Missed(..) | EventKind::Span(_) => {}
             EventKind::Log(id, _, bytes) => self.with_row(*id, |row| row.log(bytes, at)),
             EventKind::Transfer(id, transfer) => {
                 self.with_row(*id, |row| row.transfer(transfer, at));

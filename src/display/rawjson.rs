@@ -173,7 +173,7 @@ impl<W: Write + Send> View for RawJson<W> {
                 row.cached = true;
                 row.end(at);
             }),
-            EventKind::Missed(..) => {}
+            EventKind::Missed(..) | EventKind::Span(_) => {}
             EventKind::Log(id, stream, bytes) => self.log(*id, *stream, bytes, at),
             EventKind::Transfer(id, transfer) => self.transfer(*id, transfer, at),
             EventKind::Completed(id) => self.change(*id, |row| row.end(at)),

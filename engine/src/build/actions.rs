@@ -4,12 +4,15 @@ use solver::{ActionCache, BoxFuture, ContentKey, DefinitionKey, Keys, OperationD
 
 use crate::engine::Engine;
 use crate::error::StepError;
+use crate::event::Phase;
+use crate::progress::Progress;
 use crate::rootfs::{Layer, Rootfs};
 
 /// Results of steps: by definition the whole stack of layers, by content the one layer that the step adds.
 #[derive(Debug)]
 pub(super) struct Actions {
     pub(super) engine: Engine,
+    pub(super) progress: Progress,
 }
 
 impl Actions {
@@ -26,6 +29,7 @@ impl ActionCache<Rootfs, StepError> for Actions {
     type Guard = cache::RangeLock;
 
     fn by_definition(&self, key: &DefinitionKey) -> Option<Rootfs> {
+        let _spending = self.progress.spend(Phase::Keys);
         let layers = self.engine.store().actions().by_definition(key.as_bytes());
         self.load(&layers.ok()??)
     }
@@ -38,6 +42,7 @@ impl ActionCache<Rootfs, StepError> for Actions {
     }
 
     fn by_content(&self, key: &ContentKey, inputs: &[Rootfs]) -> Option<Rootfs> {
+        let _spending = self.progress.spend(Phase::Keys);
         let added = self.engine.store().actions().by_content(key.as_bytes());
         let added = self.load(&added.ok()??)?;
         let base = inputs.first().cloned().unwrap_or_default();
@@ -62,6 +67,9 @@ impl ActionCache<Rootfs, StepError> for Actions {
         &'a self,
         key: &'a DefinitionKey,
     ) -> BoxFuture<'a, Result<Self::Guard, StepError>> {
-        Box::pin(async move { Ok(self.engine.store().exclusive(key.as_bytes()).await?) })
+        Box::pin(async move {
+            let _spending = self.progress.spend(Phase::Waiting);
+            Ok(self.engine.store().exclusive(key.as_bytes()).await?)
+        })
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use self::file::Implied;
 pub(crate) use self::operation::blocking;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use frontend::diagnostic::Diagnostic;
 use frontend::plan::{Plan, Step, StepKind};
@@ -36,8 +36,8 @@ pub use self::secrets::{SecretSource, SecretValue, Secrets};
 use self::state::Build;
 use crate::engine::Engine;
 use crate::error::{BuildError, Diagnostics, ImageError, StepError};
-use crate::event::{CacheHit, CacheMiss, Listener};
-use crate::progress::{Progress, Row};
+use crate::event::{CacheHit, CacheMiss, Listener, Phase};
+use crate::progress::{Progress, Row, Spending};
 use crate::rootfs::Sealed;
 
 /// How often a build starts again because a file of the context changed while it was read.
@@ -69,8 +69,10 @@ impl Engine {
         request: &Arc<BuildRequest>,
         progress: &Progress,
     ) -> Result<Built, BuildError> {
+        let spending = progress.spend(Phase::Dockerfile);
         let dockerfile = prepare::read(request, progress)?;
         let Lowered { plan, images } = resolve::lower(self, request, &dockerfile, progress).await?;
+        drop(spending);
         warn(&plan, &dockerfile, progress);
         let context = prepare::context(self, request, &dockerfile, progress)?;
         let epoch = plan.epoch;
@@ -123,12 +125,14 @@ async fn solve(
     });
     let actions = Actions {
         engine: build.engine().clone(),
+        progress: progress.clone(),
     };
     let options = solver::Options {
         jobs: build.jobs(),
         ..solver::Options::default()
     };
-    let tell = |event: solver::Event<StepError>| tell(&rows, event);
+    let waiting = Mutex::default();
+    let tell = |event: solver::Event<StepError>| tell(&rows, &waiting, event);
     let solved = solver::solve(&graph, &[target], &actions, options, &tell).await;
     let solved = solved.map_err(|error| failure(&error, plan, dockerfile))?;
     let rootfs = solved.output(target).cloned().unwrap_or_default();
@@ -160,8 +164,24 @@ fn is_silent(graph: &Graph<Step>, node: NodeId) -> bool {
     matches!(graph.get(node).kind, StepKind::Scratch)
 }
 
-fn tell(rows: &BTreeMap<NodeId, Row>, event: solver::Event<StepError>) {
+/// Passes an event on. `waiting` are the steps that wait for a free job.
+fn tell(
+    rows: &BTreeMap<NodeId, Row>,
+    waiting: &Mutex<BTreeMap<NodeId, Spending>>,
+    event: solver::Event<StepError>,
+) {
     use solver::{Event, Hit, MissReason};
+    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    match &event {
+        Event::Missed(node, _) => {
+            waiting.insert(*node, rows[node].spend(Phase::Waiting));
+        }
+        Event::Started(node) => {
+            waiting.remove(node);
+        }
+        _ => {}
+    }
+    drop(waiting);
     match event {
         Event::Cached(node, hit) => rows[&node].cached(match hit {
             Hit::Definition => CacheHit::Definition,

@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 use super::file::{self, Selection};
 use super::{Build, identity, run};
 use crate::error::StepError;
+use crate::event::Phase;
 use crate::progress::Row;
 use crate::rootfs::Rootfs;
 
@@ -46,8 +47,13 @@ impl StepOperation {
                 Source::Input(number) => Some(file::source_tree(inputs, number).await?),
                 Source::Empty => Some(file::source_tree(&[], 0).await?),
             };
+            let spending = self.row.spend(Phase::Context);
             let found = blocking(move || match source {
-                None => Selection::find(&build, &wanted, build.context()),
+                None => {
+                    let found = Selection::find(&build, &wanted, build.context());
+                    spending.of_which(Phase::Hashing, build.context().take_hashing_time());
+                    found
+                }
                 Some(tree) => Selection::find(&build, &wanted, &tree),
             });
             Ok::<_, StepError>(Arc::new(found.await??))
@@ -81,6 +87,7 @@ impl StepOperation {
     }
 
     async fn content_of(&self, inputs: &[Rootfs]) -> Result<Option<ContentDigest>, StepError> {
+        let _spending = self.row.spend(Phase::Keys);
         let base = inputs.first().cloned().unwrap_or_default();
         let digest = match &self.step.kind {
             StepKind::Scratch | StepKind::Image(_) => return Ok(None),
@@ -122,7 +129,9 @@ impl StepOperation {
             StepKind::Run(command) => run::run(&build, command, inputs, &self.row, context).await,
             StepKind::MakeDirectory(directory) => {
                 let directory = directory.clone();
+                let spending = self.row.spend(Phase::Copying);
                 blocking(move || {
+                    let _spending = spending;
                     let view = base.view()?;
                     let plan = file::plan_directory(&build, &directory, &view)?;
                     file::write(&build, plan, &base, &is_cancelled)
@@ -133,7 +142,9 @@ impl StepOperation {
                 let selection = self.selection(copy, &inputs).await?;
                 let (copy, row) = (copy.clone(), self.row.clone());
                 let planned = Arc::clone(&self.content);
+                let spending = self.row.spend(Phase::Copying);
                 blocking(move || {
+                    let _spending = spending;
                     let view = base.view()?;
                     let plan = file::plan_copy(&build, &copy, &selection, &view)?;
                     planned.get_or_init(|| ContentDigest::from_bytes(*plan.content().as_bytes()));

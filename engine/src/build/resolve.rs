@@ -14,6 +14,7 @@ use super::prepare::Dockerfile;
 use super::request::BuildRequest;
 use crate::engine::Engine;
 use crate::error::{BuildError, Diagnostics};
+use crate::event::Phase;
 use crate::images::ResolvedImage;
 use crate::progress::Progress;
 
@@ -87,13 +88,19 @@ async fn look_up(
 ) -> Result<ResolvedImage, BuildError> {
     let name = &need.image.reference;
     let row = progress.start(format!("[internal] load metadata for {name}"));
+    let spending = row.spend(Phase::Network);
     let found = async {
         let reference: Reference = name.parse()?;
         engine
             .resolve_image(&reference, request.pull, Some(&row))
             .await
     };
-    row.finish(found.await).map_err(|error| {
+    let found = found.await;
+    if found.as_ref().is_ok_and(|image| !image.is_remote()) {
+        // Found in the store.
+        spending.forget();
+    }
+    row.finish(found).map_err(|error| {
         let mut diagnostic = Diagnostic::error(crate::error::chain(&error), need.span);
         diagnostic.help.clone_from(&need.hint);
         BuildError::Resolve {

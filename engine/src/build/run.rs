@@ -14,7 +14,7 @@ use super::operation::blocking;
 use super::secrets::{Masker, SecretValue};
 use super::state::MountedFiles;
 use crate::error::StepError;
-use crate::event::Stream;
+use crate::event::{Phase, Stream};
 use crate::progress::Row;
 use crate::rootfs::{Layer, Rootfs};
 use crate::sandbox::{Stubs, imitate_root, name_files};
@@ -45,25 +45,30 @@ pub(super) async fn run(
     context: RunContext,
 ) -> Result<Rootfs, StepError> {
     let base = inputs.first().cloned().unwrap_or_default();
+    let waiting = row.spend(Phase::Waiting);
     let mut around = surroundings(build, command, &inputs).await?;
+    drop(waiting);
     let (secrets, leases) = (
         mem::take(&mut around.secrets),
         mem::take(&mut around.leases),
     );
     let changes = Changes::new(build)?;
+    let mounting = row.spend(Phase::Mounts);
     let stack = build.engine().mountable(&base).await?;
     let child = {
         let (build, command) = (Arc::clone(build), command.clone());
         let upper = changes.upper.clone();
         blocking(move || spawn(&build, &command, &stack, around, &upper)).await?
     };
+    drop(mounting);
+    let processing = row.spend(Phase::Processes);
     let result = match child {
         Ok(child) => follow(child, &secrets, row, &context).await,
         Err(error) => Err(error),
     };
-    drop(leases);
+    drop((processing, leases));
     check(command, result?)?;
-    Ok(base.with(build.sealing(changes.keep())))
+    Ok(base.with(build.sealing(changes.keep(), row)))
 }
 
 /// The directories for what a step changes. What a step that failed or was stopped has changed is of no use.
@@ -326,10 +331,14 @@ async fn show(
 
 impl Build {
     /// The layer that a step's changes become: of use at once, sealed behind the build's back.
-    fn sealing(self: &Arc<Self>, upper: Upper) -> Layer {
+    fn sealing(self: &Arc<Self>, upper: Upper, row: &Row) -> Layer {
         let (engine, epoch) = (self.engine().clone(), self.epoch());
         let directory = upper.upper.clone();
-        let work = tokio::task::spawn_blocking(move || engine.seal(&directory, epoch));
+        let row = row.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let _spending = row.spend(Phase::Sealing);
+            engine.seal(&directory, epoch)
+        });
         let sealing = crate::rootfs::sealing(async move {
             match work.await {
                 Ok(sealed) => sealed.map_err(Arc::new),

@@ -16,6 +16,7 @@ use super::operation::blocking;
 use super::request::BuildRequest;
 use crate::engine::Engine;
 use crate::error::{FileError, StepError};
+use crate::event::Phase;
 use crate::files::context::Context;
 use crate::files::node::LinkNumbers;
 use crate::files::select::Tree;
@@ -132,7 +133,9 @@ impl Build {
         row: &Row,
     ) -> Result<Rootfs, StepError> {
         let image = &self.images[&source.id];
+        let fetching = image.is_remote().then(|| row.spend(Phase::Network));
         let layers = self.engine.image_layers(image, row).await;
+        drop(fetching);
         let layers = layers.map_err(|error| StepError::Pull {
             reference: source.reference.clone(),
             source: Box::new(error),

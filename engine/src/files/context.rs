@@ -7,7 +7,9 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cache::{ContextMemory, FileStamp};
 use frontend::ignore::Ignore;
@@ -30,6 +32,8 @@ pub(crate) struct Context {
     /// Digests of files that have no extended attributes: one that is known needs no further look.
     memory: ContextMemory,
     seen: Mutex<Vec<(FileStamp, ContentDigest)>>,
+    /// Nanoseconds that all threads together spent on digests.
+    hashing: AtomicU64,
 }
 
 impl Context {
@@ -56,6 +60,7 @@ impl Context {
             ignore_file,
             memory,
             seen: Mutex::default(),
+            hashing: AtomicU64::new(0),
         })
     }
 
@@ -63,6 +68,11 @@ impl Context {
     pub(crate) fn remember(&self) -> Result<(), cache::Error> {
         let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         self.memory.save(&seen).map(drop)
+    }
+
+    /// How long all threads together read files for their digests since this was last asked.
+    pub(crate) fn take_hashing_time(&self) -> Duration {
+        Duration::from_nanos(self.hashing.swap(0, Ordering::Relaxed))
     }
 
     /// The ignore file, if it is what hides the file at `path`.
@@ -224,9 +234,15 @@ impl Context {
         stamp: &FileStamp,
         remembered: Option<ContentDigest>,
     ) -> Result<Kind, FileError> {
-        let digest = match remembered {
-            Some(digest) => digest,
-            None => layer::digest_file(&self.root, path)?,
+        let digest = if let Some(digest) = remembered {
+            digest
+        } else {
+            let began = Instant::now();
+            let digest = layer::digest_file(&self.root, path)?;
+            // A build of centuries is cut.
+            let spent = began.elapsed().as_nanos() as u64;
+            self.hashing.fetch_add(spent, Ordering::Relaxed);
+            digest
         };
         let source = FileSource::Host {
             root: Arc::clone(&self.root),

@@ -83,6 +83,8 @@ impl<'a> Planner<'a> {
         let parent = self.resolve(parent)?;
         self.make_directories(&parent)?;
         let target = self.resolve(dest)?;
+        // A link at the end of the destination may have led elsewhere.
+        self.make_directories(parent_of(&target))?;
         let target = self.target_of(name, node, target)?;
         self.copies += 1;
         self.place(node, &target, false)

@@ -29,6 +29,13 @@ pub struct ResolvedImage {
     pub(super) remote: Option<Arc<RemoteImage>>,
 }
 
+impl ResolvedImage {
+    /// Whether it was found in its registry.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote.is_some()
+    }
+}
+
 /// An image that was pulled.
 #[derive(Debug, Clone)]
 pub struct Pulled {

@@ -9,6 +9,7 @@ use super::attributes::Output;
 use crate::build::{BuildRequest, Built, FinishedImage};
 use crate::engine::Engine;
 use crate::error::{BuildError, ImageError};
+use crate::event::Phase;
 use crate::progress::{Progress, Row};
 
 /// A finished image on its way out.
@@ -89,6 +90,7 @@ impl Export<'_> {
             return Ok(Exported::default());
         };
         let row = progress.start(title);
+        let _spending = row.spend(Phase::Output);
         let names = |own: &[Reference]| if own.is_empty() { tags } else { own }.to_vec();
         let written = match output {
             Output::Image {

@@ -107,6 +107,12 @@ impl<O: Operation, C: ActionCache<O::Output, O::Error> + ?Sized> Solve<'_, O, C>
         known: bool,
     ) -> Result<O::Output, Interrupted<O::Error>> {
         let (unit, operation) = (&self.units[number], self.operation(number));
+        let reason = match (unit.refresh, known) {
+            (true, _) => MissReason::Refresh,
+            (false, true) => MissReason::InputsChanged,
+            (false, false) => MissReason::NoRecord,
+        };
+        self.tell(number, |node| Event::Missed(node, reason));
         let _slot = if operation.takes_slot() {
             let slot = self
                 .cancelled
@@ -119,12 +125,6 @@ impl<O: Operation, C: ActionCache<O::Output, O::Error> + ?Sized> Solve<'_, O, C>
         } else {
             None
         };
-        let reason = match (unit.refresh, known) {
-            (true, _) => MissReason::Refresh,
-            (false, true) => MissReason::InputsChanged,
-            (false, false) => MissReason::NoRecord,
-        };
-        self.tell(number, |node| Event::Missed(node, reason));
         unit.started.store(true, Ordering::Relaxed);
         self.tell(number, Event::Started);
         let context = RunContext {

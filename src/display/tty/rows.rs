@@ -85,7 +85,7 @@ impl Rows {
             EventKind::Completed(id) => self.change(*id, |row| row.end(State::Done, at)),
             EventKind::Failed(id, _) => self.change(*id, |row| row.end(State::Failed, at)),
             EventKind::Cancelled(id) => self.change(*id, |row| row.end(State::Cancelled, at)),
-            EventKind::Warning { .. } => {}
+            EventKind::Warning { .. } | EventKind::Span(_) => {}
         }
     }
 
