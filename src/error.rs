@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | 0 | it worked |
 //! | 1 | it did not; for every command but `run` and `exec` also: the command line is wrong |
-//! | 125 | `run`, `exec`: the engine failed, or the command line is wrong |
+//! | 125 | `run`: the engine failed; `run`, `exec`: the command line is wrong |
 //! | 126 | `run`, `exec`: the command cannot be executed |
 //! | 127 | `run`, `exec`: the command was not found |
 //! | 130, 143 | stopped by Ctrl-C, by SIGTERM |
@@ -124,6 +124,7 @@ impl Error {
             Self::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(1),
             Self::Backend(BackendError::CommandNotFound { .. }) => 127,
             Self::Backend(BackendError::CommandNotExecutable { .. }) => 126,
+            Self::Backend(_) if command == "exec" => 1,
             _ => failure_code(command),
         }
     }
@@ -215,6 +216,8 @@ mod tests {
             (not_found(), "run", 127),
             (denied(), "exec", 126),
             (other(), "run", 125),
+            (other(), "exec", 1),
+            (Error::Usage("x".to_owned()), "exec", 125),
             (other(), "build", 1),
             (Error::Usage("x".to_owned()), "run", 125),
             (Error::Usage("x".to_owned()), "images", 1),

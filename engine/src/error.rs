@@ -57,6 +57,9 @@ pub enum FileError {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] cache::Error),
+    /// A source that cannot be part of a layer.
+    #[error("`{0}` is a socket, which cannot be copied")]
+    Socket(String),
     /// A part of the destination's path exists and is no directory.
     #[error("`{0}` is not a directory")]
     NotADirectory(String),
@@ -84,12 +87,28 @@ impl FileError {
     }
 }
 
+/// A text on one line: line breaks and what a terminal would act on are escaped.
+fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError {
     /// A command ended otherwise than with exit code 0.
-    #[error("process `{command}` did not complete successfully: {status}")]
+    #[error(
+        "process `{}` did not complete successfully: {status}",
+        printable(command)
+    )]
     Process {
         /// The command, its arguments joined.
         command: String,
@@ -119,6 +138,12 @@ pub enum StepError {
     /// A user or group of the instruction does not exist.
     #[error(transparent)]
     User(#[from] runtime::UserError),
+    /// A single file is to be mounted where a directory is.
+    #[error("cannot mount a file on the directory `{}`", .0.display())]
+    FileOnDirectory(PathBuf),
+    /// A directory is to be mounted where something else is.
+    #[error("cannot mount a directory on the file `{}`", .0.display())]
+    DirectoryOnFile(PathBuf),
     /// A secret that a step needs was not given.
     #[error("secret `{id}` is not given; pass it with `--secret id={id},src=FILE`")]
     MissingSecret {
@@ -202,7 +227,7 @@ pub enum BuildError {
         source: Box<ImageError>,
     },
     /// A step failed.
-    #[error("step `{step}` failed")]
+    #[error("step `{}` failed", printable(step))]
     Step {
         /// The step's name in the progress.
         step: String,

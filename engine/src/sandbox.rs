@@ -67,10 +67,8 @@ impl Stubs {
             stubs.need(view, Path::new(directory), StubKind::Directory)?;
         }
         // What lies below `/dev` gets its place in the sandbox's own.
-        for mount in mounts
-            .iter()
-            .filter(|mount| !mount.target.starts_with("/dev"))
-        {
+        let outside = |(_, mount): &(usize, &Mount)| !mount.target.starts_with("/dev");
+        for (at, mount) in mounts.iter().enumerate().filter(outside) {
             let kind = match &mount.source {
                 Source::File { .. }
                 | Source::View {
@@ -79,20 +77,34 @@ impl Stubs {
                 Source::Bind { path, .. } if !path.is_dir() => StubKind::File,
                 _ => StubKind::Directory,
             };
-            stubs.need(view, &mount.target, kind)?;
+            let mut earlier = mounts[..at].iter();
+            let covered = earlier.any(|other| mount.target.starts_with(&other.target));
+            let stands = stubs.need(view, &mount.target, kind)?;
+            match (stands, kind) {
+                // What is there is what the earlier mount shows.
+                _ if covered => {}
+                (Standing::Directory, StubKind::File) => {
+                    return Err(StepError::FileOnDirectory(mount.target.clone()));
+                }
+                (Standing::Other, StubKind::Directory) => {
+                    return Err(StepError::DirectoryOnFile(mount.target.clone()));
+                }
+                _ => {}
+            }
         }
         Ok(stubs)
     }
 
-    /// Adds a target, and the directories above it, where they are missing.
-    fn need(&mut self, view: &View, target: &Path, kind: StubKind) -> Result<(), StepError> {
+    /// Adds a target, and the directories above it, where they are missing. Gives what was there before.
+    fn need(&mut self, view: &View, target: &Path, kind: StubKind) -> Result<Standing, StepError> {
         let standing_at = |path: &[u8]| match self.missing.get(path) {
             Some(StubKind::Directory) => Ok(Standing::Directory),
             Some(StubKind::File) => Ok(Standing::Other),
             None => standing(view, path),
         };
         let path = resolve(target.as_os_str().as_bytes(), standing_at)?;
-        if matches!(standing_at(&path)?, Standing::Nothing) {
+        let stands = standing_at(&path)?;
+        if matches!(stands, Standing::Nothing) {
             for end in ends_of_components(parent_of(&path)) {
                 if let Standing::Nothing = standing(view, &path[..end])? {
                     self.missing
@@ -101,7 +113,7 @@ impl Stubs {
             }
             self.missing.insert(path, kind);
         }
-        Ok(())
+        Ok(stands)
     }
 
     /// Makes the places in `directory`; nothing when none is missing.

@@ -171,6 +171,8 @@ pub enum Stage {
     MakeMount,
     /// Finding a mount's target beneath the root.
     MountTarget,
+    /// Making a mount's target below another mount.
+    Place,
     /// Attaching a mount.
     Mount,
     /// Hiding a path of the kernel's.
@@ -196,7 +198,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Session,
         Self::Cgroup,
         Self::HostName,
@@ -204,6 +206,7 @@ impl Stage {
         Self::Root,
         Self::MakeMount,
         Self::MountTarget,
+        Self::Place,
         Self::Mount,
         Self::Mask,
         Self::ReadOnly,
@@ -232,6 +235,7 @@ impl std::fmt::Display for Stage {
             Self::Root => "attach the root file system",
             Self::MakeMount => "make the file system for",
             Self::MountTarget => "find the mount point",
+            Self::Place => "make the mount point",
             Self::Mount => "mount on",
             Self::Mask => "mask",
             Self::ReadOnly => "make read-only",

@@ -21,6 +21,7 @@ use crate::commands::{
     override_usage = "rbuild [OPTIONS] PATH\n       rbuild COMMAND",
     after_help = "Without a command, `rbuild [OPTIONS] PATH` builds: `rbuild -t myimage .`",
     subcommand_required = true,
+    args_override_self = true,
     arg_required_else_help = true
 )]
 pub(crate) struct Cli {

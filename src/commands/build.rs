@@ -1,6 +1,6 @@
 //! `rbuild build`: from the flags to a request, and from the result to what Docker's users expect of it.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,7 +109,11 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
     let iidfile = args.iidfile.clone();
     let metadata_file = args.metadata_file.clone();
     let (timings, trace) = (args.timings, args.trace.clone());
-    let request = request(args, cx.settings, std::io::stdin())?;
+    let typed = match &args.file {
+        Some(path) if path == Path::new("-") => Some(interruptible(typed_dockerfile()).await?),
+        _ => None,
+    };
+    let request = request(args, cx.settings, typed)?;
     let (display, mode) = cx.display(mode, "Building")?;
     let display = Arc::new(display);
     let timeline = (timings || trace.is_some())
@@ -142,13 +146,23 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
 }
 
 /// Turns flags into a request.
-fn request(args: BuildArgs, settings: &Settings, stdin: impl Read) -> Result<BuildRequest, Error> {
+///
+/// `typed` is the Dockerfile on standard input, if it is there.
+fn request(
+    args: BuildArgs,
+    settings: &Settings,
+    typed: Option<Vec<u8>>,
+) -> Result<BuildRequest, Error> {
     check_platform(args.platform.as_deref())?;
     let context = context(&args.context)?;
     let outputs = outputs(&args)?;
     Ok(BuildRequest {
         context,
-        dockerfile: dockerfile(args.file, stdin)?,
+        dockerfile: match args.file {
+            None => Dockerfile::InContext,
+            Some(path) if path == Path::new("-") => Dockerfile::Text(typed.unwrap_or_default()),
+            Some(path) => Dockerfile::File(path),
+        },
         tags: args.tags,
         build_args: build_args(args.variables, settings),
         target: args.target,
@@ -185,27 +199,24 @@ fn context(path: &str) -> Result<PathBuf, Error> {
     Ok(path.into())
 }
 
-fn dockerfile(file: Option<PathBuf>, stdin: impl Read) -> Result<Dockerfile, Error> {
-    let Some(path) = file else {
-        return Ok(Dockerfile::InContext);
-    };
-    if path != Path::new("-") {
-        return Ok(Dockerfile::File(path));
-    }
-    let mut text = Vec::new();
-    stdin
-        .take(MAX_DOCKERFILE + 1)
-        .read_to_end(&mut text)
-        .map_err(|source| Error::Io {
-            action: "read the Dockerfile from standard input",
-            source,
-        })?;
+/// Reads the Dockerfile on standard input, on a thread that nobody waits for when a signal comes first.
+async fn typed_dockerfile() -> Result<Vec<u8>, Error> {
+    let read = tokio::task::spawn_blocking(|| {
+        let mut text = Vec::new();
+        let mut input = std::io::stdin().take(MAX_DOCKERFILE + 1);
+        input.read_to_end(&mut text).map(|_| text)
+    });
+    let read = read.await.unwrap_or_else(|error| Err(error.into()));
+    let text = read.map_err(|source| Error::Io {
+        action: "read the Dockerfile from standard input",
+        source,
+    })?;
     if text.len() as u64 > MAX_DOCKERFILE {
         return Err(Error::Usage(
             "the Dockerfile on standard input is larger than 16 MiB".to_owned(),
         ));
     }
-    Ok(Dockerfile::Text(text))
+    Ok(text)
 }
 
 /// Arguments without a value are taken from the environment, as is the time that everything built bears.
@@ -275,6 +286,12 @@ fn outputs(args: &BuildArgs) -> Result<Vec<OutputArg>, Error> {
     if to_stdout > 1 || (to_stdout == 1 && args.quiet) {
         return Err(Error::Usage(
             "only one thing can be written to standard output".to_owned(),
+        ));
+    }
+    if to_stdout == 1 && std::io::stdout().is_terminal() {
+        return Err(Error::Usage(
+            "an archive is not for a terminal: use `dest=FILE` or redirect standard output"
+                .to_owned(),
         ));
     }
     let named = !args.tags.is_empty() || outputs.iter().any(|output| !output.names.is_empty());

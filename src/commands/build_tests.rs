@@ -20,7 +20,11 @@ fn requested(words: &[&str]) -> Result<BuildRequest, Error> {
         ("SOURCE_DATE_EPOCH", "17"),
         ("token", "hush"),
     ]);
-    request(build_args_of(words), &settings, &b"FROM scratch\n"[..])
+    request(
+        build_args_of(words),
+        &settings,
+        Some(b"FROM scratch\n".to_vec()),
+    )
 }
 
 #[test]

@@ -126,7 +126,7 @@ pub(super) fn good_build() -> Vec<Event> {
                 message:
                     "\"ENV key=value\" should be used instead of legacy \"ENV key value\" format"
                         .to_owned(),
-                detail: "Dockerfile:3\n   3 | ENV a b\n".to_owned(),
+                detail: " --> Dockerfile:3:1\n  |\n3 | ENV a b\n".to_owned(),
             },
         ),
     ]);

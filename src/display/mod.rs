@@ -123,7 +123,8 @@ impl Display {
             Mode::Auto | Mode::Plain => Self::spawn(plain::Plain::new(io::stderr(), options.debug)),
             Mode::Tty => Self::spawn(tty::Tty::new(io::stderr(), options, size)),
             Mode::Rawjson => Self::spawn(rawjson::RawJson::new(io::stderr())),
-            Mode::Quiet | Mode::None => Self {
+            Mode::Quiet => Self::spawn(plain::Plain::of_failures(io::stderr())),
+            Mode::None => Self {
                 queue: Mutex::new(None),
                 thread: Mutex::new(None),
             },

@@ -40,6 +40,8 @@ pub(super) struct Plain<W> {
     any_block: bool,
     warnings: Vec<Warning>,
     debug: bool,
+    /// Nothing is shown but the last output of what failed.
+    only_failures: bool,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,15 @@ impl<W: Write + Send> Plain<W> {
             any_block: false,
             warnings: Vec::new(),
             debug,
+            only_failures: false,
+        }
+    }
+
+    /// A display that shows the last output of what failed, and nothing else.
+    pub(super) fn of_failures(out: W) -> Self {
+        Self {
+            only_failures: true,
+            ..Self::new(out, false)
         }
     }
 
@@ -226,6 +237,9 @@ impl<W: Write + Send> View for Plain<W> {
     fn refresh(&mut self, now: SystemTime) -> io::Result<()> {
         self.show_ended(now);
         self.show_running(now);
+        if self.only_failures {
+            self.batch.clear();
+        }
         write_batch(&mut self.out, &mut self.batch)
     }
 
@@ -236,6 +250,10 @@ impl<W: Write + Send> View for Plain<W> {
             }
         }
         self.show_ended(now);
+        if self.only_failures {
+            self.batch.clear();
+            self.warnings.clear();
+        }
         for row in self.rows.iter().filter(|row| row.failed) {
             summary::failure(
                 &mut self.batch,

@@ -56,13 +56,12 @@ fn entry(warning: &Warning) -> String {
     format!(" - {rule}{}{place}\n", warning.message)
 }
 
-/// The line that an excerpt's heading names: its first word of the form `NAME:LINE` or `NAME:LINE:COLUMN`.
+/// The line that an excerpt's heading names: ` --> NAME:LINE:COLUMN`.
 fn line_number(detail: &str) -> Option<u64> {
-    detail
+    let place = detail
         .lines()
-        .next()?
-        .split_whitespace()
-        .find_map(|word| word.split(':').nth(1)?.parse().ok())
+        .find_map(|line| line.trim_start().strip_prefix("--> "))?;
+    place.rsplit(':').nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -81,7 +80,7 @@ mod tests {
             Warning {
                 rule: "LegacyKeyValueFormat".to_owned(),
                 message: "use `ENV key=value`".to_owned(),
-                detail: "Dockerfile:3\n   3 | ENV a b\n".to_owned(),
+                detail: "warning[LegacyKeyValueFormat]: at 1:2:3\n --> Dockerfile:3:1\n  |\n3 | ENV a b\n".to_owned(),
             },
             Warning {
                 rule: String::new(),
@@ -96,7 +95,8 @@ mod tests {
         );
         assert_eq!(
             text(&list[..1], true),
-            "\n 1 warning found:\n - LegacyKeyValueFormat: use `ENV key=value` (line 3)\nDockerfile:3\n   3 | ENV a b\n\n"
+            "\n 1 warning found:\n - LegacyKeyValueFormat: use `ENV key=value` (line 3)\nwarning[LegacyKeyValueFormat]: at \
+             1:2:3\n --> Dockerfile:3:1\n  |\n3 | ENV a b\n\n"
         );
         assert_eq!(text(&[], false), "");
     }

@@ -26,7 +26,7 @@ fn refused(context: &Context, flags: &[&str]) -> Outcome {
 #[test]
 fn errors_of_the_dockerfile_show_line_and_caret() {
     // What is written, the line that is at fault, and what must be said of it.
-    let cases: [(&str, u32, &[&str]); 14] = [
+    let cases: [(&str, u32, &[&str]); 15] = [
         ("FROM scratch\nCOPPY a b\n", 2, &["COPPY", "COPY"]),
         ("FROM scratch\nCOPY --chwon=1 a b\n", 2, &["chwon", "chown"]),
         ("FROM scratch\nCOPY onlyone\n", 2, &["COPY"]),
@@ -39,6 +39,11 @@ fn errors_of_the_dockerfile_show_line_and_caret() {
             "FROM scratch\nRUN --mount=type=cache,tagret=/x true\n",
             2,
             &["tagret", "target"],
+        ),
+        (
+            "FROM scratch\nCOPY <<a/b /dst/\nx\na/b\n",
+            2,
+            &["heredoc name `a/b`", "Dockerfile:2:6"],
         ),
         ("FROM scratch\nENV\n", 2, &["ENV"]),
         ("FROM scratch\nSHELL not json\n", 2, &["SHELL"]),
@@ -246,4 +251,36 @@ fn archives_that_are_none_are_refused_by_load() {
     }
     rbuild.assert_nothing_half_made();
     assert_eq!(rbuild.run(["images", "-q"]).succeeded(), "");
+}
+
+#[test]
+fn what_a_terminal_would_act_on_is_escaped() {
+    let text = "FROM @busybox\nRUN <<E\necho '\u{1b}[31m' > /dev/null\nexit 7\nE\n";
+    let refused = refused(&Context::new(text), &[]);
+    refused.says(&["exit 7\\n` did not complete successfully: exit code: 7"]);
+    assert!(!refused.stderr.contains('\u{1b}'), "{}", refused.stderr);
+}
+
+#[test]
+fn a_quiet_build_shows_why_it_failed() {
+    let context = Context::new("FROM @busybox\nRUN echo reason >&2; false\n");
+    let outcome = rbuild().run(["build", "-q", context.path().to_str().expect("UTF-8")]);
+    outcome.failed_with(1);
+    outcome.says(&["reason", "Dockerfile:2"]);
+    assert!(outcome.stdout.is_empty());
+}
+
+#[test]
+fn sockets_and_mounts_of_another_kind_are_told() {
+    let context = Context::new("FROM scratch\nCOPY socket /\n");
+    let _socket = std::os::unix::net::UnixListener::bind(context.join("socket"));
+    refused(&context, &[]).says(&["Dockerfile:2", "`socket` is a socket"]);
+    let file =
+        Context::new("FROM @busybox\nRUN --mount=type=bind,source=Dockerfile,target=/tmp true\n");
+    refused(&file, &[]).says(&[
+        "Dockerfile:2",
+        "cannot mount a file on the directory `/tmp`",
+    ]);
+    let directory = Context::new("FROM @busybox\nRUN --mount=type=cache,target=/etc/passwd true\n");
+    refused(&directory, &[]).says(&["cannot mount a directory on the file `/etc/passwd`"]);
 }

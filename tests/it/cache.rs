@@ -251,5 +251,5 @@ fn mounts_lie_in_mounts_whichever_is_written_first() {
     );
     let refused = rbuild.try_build(context.path(), &[]);
     refused.failed_with(1);
-    refused.says(&["/outer", "Read-only"]);
+    refused.says(&["make the mount point `/outer/none`", "Read-only"]);
 }

@@ -139,3 +139,35 @@ fn the_first_failure_cancels_the_other_stages() {
     );
     assert!(!running("sleep 2004.5"));
 }
+
+#[test]
+fn a_dockerfile_that_never_comes_can_be_given_up() {
+    let context = Context::new("");
+    let pipe = context.join("pipe");
+    command::must("mkfifo", &[pipe.to_str().expect("scratch paths are UTF-8")]);
+    let path = context.path().to_str().expect("scratch paths are UTF-8");
+    let from_file = ["build", "-f", pipe.to_str().expect("UTF-8"), path];
+    let rbuild = rbuild();
+    let mut waiting = rbuild.start(from_file);
+    let mut command = rbuild.command(["build", "-f", "-", path]);
+    let mut typing = command
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("rbuild starts");
+    for child in [&mut waiting, &mut typing] {
+        let status = format!("/proc/{}/status", child.id());
+        // It catches the signal once it waits.
+        wait_until(Duration::from_secs(10), "signals are not awaited", || {
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+            caught.is_some_and(|set| set & (1 << (15 - 1)) != 0)
+        });
+        let asked = Instant::now();
+        command::must("kill", &["-s", "TERM", &child.id().to_string()]);
+        let status = child.wait().expect("a child can be waited for");
+        assert!(asked.elapsed() < Duration::from_secs(1));
+        assert_eq!(status.code(), Some(143));
+    }
+}

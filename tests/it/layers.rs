@@ -178,3 +178,15 @@ fn more_layers_than_can_be_mounted_are_merged() {
     let said = rbuild.build_and_run(context.path(), &[]);
     assert_eq!(said.stdout, "509\n517\nsame\n");
 }
+
+#[test]
+fn a_destination_behind_a_link_leaves_directories_as_they_are() {
+    let text = "FROM @busybox\nRUN mkdir -m 1770 /real && chown 5:6 /real && ln -s /real/file /to && ln -s /real/dir /todir\n\
+         COPY a /to\nCOPY d /todir\nRUN stat -c '%a %u %g' /real > /seen; touch /real/later\nCMD cat /seen; stat -c '%a %u %g' /real; ls /real\n";
+    let context = Context::new(text).with("a", "a").with("d/b", "b");
+    for form in FORMS {
+        let rbuild = rbuild().with_layers(form);
+        let said = rbuild.build_and_run(context.path(), &[]);
+        assert_eq!(said.stdout, "1770 5 6\n1770 5 6\ndir\nfile\nlater\n");
+    }
+}

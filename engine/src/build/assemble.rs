@@ -27,7 +27,7 @@ pub(crate) struct FinishedImage {
 pub(super) fn image(plan: &Plan, layers: Vec<Sealed>, epoch: Option<i64>) -> FinishedImage {
     let spec = &plan.image;
     let mut history: Vec<History> = spec.history.iter().map(to_history).collect();
-    let created: Vec<SystemTime> = layers.iter().map(created_at).collect();
+    let created = created(&layers);
     account_for_layers(&mut history, &created);
     fill_times(&mut history, &created);
     let epoch_time = epoch.map(|seconds| timestamp(at(seconds)));
@@ -76,6 +76,17 @@ fn at(seconds: i64) -> SystemTime {
 fn is_before(time: Option<&str>, limit: SystemTime) -> bool {
     time.and_then(|time| time.parse::<jiff::Timestamp>().ok())
         .is_some_and(|time| SystemTime::from(time) <= limit)
+}
+
+/// When each layer came to be. One that was found to have the content of a step that ran later is taken to be as old as
+/// the one before it.
+fn created(layers: &[Sealed]) -> Vec<SystemTime> {
+    let mut latest = UNIX_EPOCH;
+    let times = layers.iter().map(|layer| {
+        latest = latest.max(created_at(layer));
+        latest
+    });
+    times.collect()
 }
 
 /// When a layer came to be: when its index was written.

@@ -84,6 +84,9 @@ fn missing(build: &Build, copy: &Copy, path: &str) -> FileError {
                 ignore_file,
             };
         }
+        if build.context().is_socket(path) {
+            return FileError::Socket(path.to_owned());
+        }
         return FileError::NotFound {
             path: path.to_owned(),
             place: "the build context".to_owned(),

@@ -70,7 +70,12 @@ impl Engine {
         progress: &Progress,
     ) -> Result<Built, BuildError> {
         let spending = progress.spend(Phase::Dockerfile);
-        let dockerfile = prepare::read(request, progress)?;
+        let dockerfile = {
+            // It may be a pipe that nobody writes to.
+            let (request, progress) = (Arc::clone(request), progress.clone());
+            blocking(move || prepare::read(&request, &progress)).await
+        };
+        let dockerfile = dockerfile.map_err(|_| BuildError::Cancelled)??;
         let Lowered { plan, images } = resolve::lower(self, request, &dockerfile, progress).await?;
         drop(spending);
         warn(&plan, &dockerfile, progress);

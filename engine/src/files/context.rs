@@ -82,6 +82,16 @@ impl Context {
         (exists && self.ignore.excluded(path.as_bytes())).then(|| self.ignore_file.clone())
     }
 
+    /// Whether there is a socket at `path`.
+    pub(crate) fn is_socket(&self, path: &str) -> bool {
+        let opened = self.open_beneath(path.trim_matches('/').as_bytes());
+        let stat = opened
+            .ok()
+            .flatten()
+            .and_then(|(file, _)| rustix::fs::fstat(file).ok());
+        stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
+    }
+
     /// Opens what is at `path`, links followed beneath the root, and says where it really is.
     fn open_beneath(&self, path: &[u8]) -> Result<Option<(OwnedFd, Vec<u8>)>, FileError> {
         let relative = if path.is_empty() {

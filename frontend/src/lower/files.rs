@@ -113,8 +113,8 @@ impl Scope<'_, '_> {
             items.push(CopyItem::Path(cleaned.trim_start_matches('/').to_owned()));
             paths.push(path);
         }
-        for document in &sources.heredocs {
-            check_file_name(document, sources.dest.span)?;
+        for (document, span) in &sources.heredocs {
+            check_file_name(document, *span)?;
             let _ = write!(history, " <<{}", document.name);
             items.push(CopyItem::Inline {
                 name: document.name.clone(),

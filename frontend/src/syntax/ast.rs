@@ -110,7 +110,8 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Clone)]
 pub(crate) struct Sources {
     pub(crate) paths: Vec<Word>,
-    pub(crate) heredocs: Vec<Heredoc>,
+    /// Those that are files, and where they are named.
+    pub(crate) heredocs: Vec<(Heredoc, Span)>,
     pub(crate) dest: Word,
 }
 

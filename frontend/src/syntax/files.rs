@@ -84,7 +84,7 @@ fn sources(request: &Request<'_>) -> Result<Sources, Diagnostic> {
     for word in words {
         let named = heredoc::of_word(&word.text).map_err(|error| wrong(error, word.span))?;
         match named.and_then(|named| known.get(named.name.as_str())) {
-            Some(document) => heredocs.push((*document).clone()),
+            Some(document) => heredocs.push(((*document).clone(), word.span)),
             None => paths.push(word),
         }
     }

@@ -142,7 +142,7 @@ fn triggers_are_single_instructions() {
     let Kind::Copy(_, sources) = trigger.kind else {
         panic!();
     };
-    assert_eq!(sources.heredocs[0].content, "$y\n");
+    assert_eq!(sources.heredocs[0].0.content, "$y\n");
     for text in [
         "",
         "# nothing",

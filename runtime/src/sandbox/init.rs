@@ -194,8 +194,8 @@ impl Mounter<'_> {
                 name,
                 directory,
             } => {
-                let parent = self.find(parent).during(Stage::MountTarget)?;
-                place(parent, name, *directory).during(Stage::MountTarget)
+                let parent = self.find(parent).during(Stage::Place)?;
+                place(parent, name, *directory).during(Stage::Place)
             }
             Operation::Attach { mount, target } => self.attach(mount.as_fd(), target),
             Operation::AttachPart {

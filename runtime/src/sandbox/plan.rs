@@ -95,10 +95,12 @@ pub(super) struct FileSystem {
 impl Operation {
     /// What to name in an error about it.
     fn subject(&self) -> String {
+        if let Self::Place { parent, name, .. } = self {
+            return format!("/{}/{}", parent.to_string_lossy(), name.to_string_lossy());
+        }
         let path: &CStr = match self {
             Self::Make { target, .. } => target,
-            Self::FillDevices => c"dev",
-            Self::Place { parent, .. } => parent,
+            Self::FillDevices | Self::Place { .. } => c"dev",
             Self::Attach { target, .. } | Self::AttachPart { target, .. } => target,
             Self::Console => c"dev/console",
             Self::Mask(path) | Self::ReadOnly(path) => path,
@@ -247,6 +249,7 @@ impl Failure {
             Stage::Exec => return ExecError::new(plan.program.name(), self.error).into(),
             Stage::MakeMount
             | Stage::MountTarget
+            | Stage::Place
             | Stage::Mount
             | Stage::Mask
             | Stage::ReadOnly => operation(),
