@@ -3,10 +3,12 @@
 //! - [`parse`] turns bytes into a [`Dockerfile`], or into every error it has, each with its place.
 //! - [`lower()`] turns a Dockerfile, options and the base images it asked for into a [`plan::Plan`].
 //! - [`ignore`] and [`pattern`] match paths as `.dockerignore` and `COPY` do.
+//! - [`chmod`] holds the modes of `--chmod`.
 //! - [`diagnostic`] holds findings as values, and renders them.
 //!
 //! What the text means is what BuildKit makes of it; where this crate is stricter, an error says so.
 
+pub mod chmod;
 mod decimal;
 pub mod diagnostic;
 mod expand;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::chmod::Chmod;
 use crate::span::Span;
 
 /// A build, ready to be solved.
@@ -211,7 +212,7 @@ pub struct Copy {
     /// `--chown`: `user[:group]` as written, expanded.
     pub chown: Option<String>,
     /// `--chmod`.
-    pub chmod: Option<u32>,
+    pub chmod: Option<Chmod>,
     /// Archives among the sources are unpacked (`ADD` from the context).
     pub unpack: bool,
 }

@@ -127,7 +127,7 @@ pub(super) fn plan_copy<'a>(
         None if copy.from == Source::Context => Some(Owner { uid: 0, gid: 0 }),
         None => None,
     };
-    let mut planner = Planner::new(base, owner, copy.chmod, build.now());
+    let mut planner = Planner::new(base, owner, copy.chmod.clone(), build.now());
     let dest = copy.dest.as_bytes();
     for found in &selection.0 {
         match found {

@@ -120,7 +120,7 @@ fn source(key: &mut KeyWriter, source: &Source) {
 
 /// A copy: what it names. The caller adds the content of what it copies from the context.
 pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter {
-    let mut key = KeyWriter::new("rbuild copy", 1);
+    let mut key = KeyWriter::new("rbuild copy", 2);
     source(&mut key, &copy.from);
     key.list(&copy.items, |key, item| match item {
         CopyItem::Path(path) => {
@@ -134,8 +134,8 @@ pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter
     key.option(copy.chown.as_ref(), |key, chown| {
         key.text(chown);
     });
-    key.option(copy.chmod, |key, chmod| {
-        key.number(chmod.into());
+    key.option(copy.chmod.as_ref(), |key, chmod| {
+        key.text(&chmod.to_string());
     });
     key.truth(copy.unpack);
     write_epoch(&mut key, epoch);
@@ -185,7 +185,7 @@ mod tests {
             items: vec![CopyItem::Path("src".into())],
             dest: "/app/".into(),
             chown: Some("1:1".into()),
-            chmod: Some(0o755),
+            chmod: "755".parse().ok(),
             unpack: false,
         };
         let directory = MakeDirectory {
@@ -203,7 +203,7 @@ mod tests {
             [
                 "6b672abf71ab5629e57146b88dc2c87989b366c660a24300eb98fb3549e8c0d9",
                 "deceb9bfd97118db2bac76fabc2dfe4e24fb9129debdfa7079065de63669056f",
-                "30de829b7a91758d19288aef5e703b7e2a828350d9add5c81ac56b8fbbc34d6a",
+                "7570edf33b3ccdf36381e427dc349480d7c69a31582b1aeb51bf1011a7ba14f0",
                 "8155e39551e091fa2b5f0ccfdefb0332b554dc10c5be2415d8324f4cee132e52",
             ]
         );

@@ -8,6 +8,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use frontend::chmod::Chmod;
 use layer::{
     ContentDigest, LayerPath, Metadata, PlannedEntry, PlannedFile, PlannedNode, Timestamp, View,
 };
@@ -46,7 +47,7 @@ pub(crate) struct Planner<'a> {
     /// Set on everything copied and made; `None` keeps the source's owner and makes directories for root.
     owner: Option<Owner>,
     /// Mode of everything copied.
-    mode: Option<u32>,
+    mode: Option<Chmod>,
     /// Time of directories that are made.
     now: Timestamp,
     /// How many copies were made.
@@ -57,7 +58,7 @@ impl<'a> Planner<'a> {
     pub(crate) fn new(
         base: &'a View,
         owner: Option<Owner>,
-        mode: Option<u32>,
+        mode: Option<Chmod>,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -192,10 +193,11 @@ impl<'a> Planner<'a> {
             metadata.uid = owner.uid;
             metadata.gid = owner.gid;
         }
-        if let Some(mode) = self.mode
+        if let Some(chmod) = &self.mode
             && !matches!(planned, Planned::Symlink(_))
         {
-            metadata.mode = mode;
+            let directory = matches!(planned, Planned::Directory);
+            metadata.mode = chmod.apply(metadata.mode, directory);
         }
         self.entries.insert(target.to_vec(), (metadata, planned));
     }

@@ -5,16 +5,13 @@ use std::fmt::Write as _;
 use super::run::check_file_name;
 use super::stage::Scope;
 use super::text;
+use crate::chmod::Chmod;
 use crate::diagnostic::Diagnostic;
 use crate::expand::Lexer;
 use crate::plan::{Copy, CopyItem, Source, StepKind};
-use crate::span::Span;
 use crate::syntax::ast::{AddFlags, CopyFlags, FileFlags, Sources, Switch};
 use crate::syntax::heredoc::Heredoc;
 use crate::syntax::logical::Word;
-
-/// The highest mode.
-const MAX_MODE: u32 = 0o7777;
 
 impl Scope<'_, '_> {
     /// `COPY`.
@@ -211,24 +208,14 @@ fn destination(directory: &str, dest: &str) -> String {
     path
 }
 
-fn mode(word: &Word) -> Result<u32, Diagnostic> {
-    let digits = !word.text.is_empty() && word.text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits && word.text.contains(['+', '-', '=']) {
-        return Err(Diagnostic::error(
-            format!("the symbolic mode `{}` is not supported yet", word.text),
+fn mode(word: &Word) -> Result<Chmod, Diagnostic> {
+    word.text.parse().map_err(|_| {
+        Diagnostic::error(
+            format!("invalid chmod parameter: `{}`", word.text),
             word.span,
         )
-        .with_help("write an octal number, such as `755`"));
-    }
-    u32::from_str_radix(&word.text, 8)
-        .ok()
-        .filter(|mode| digits && *mode <= MAX_MODE)
-        .ok_or_else(|| invalid_mode(&word.text, word.span))
-}
-
-fn invalid_mode(text: &str, span: Span) -> Diagnostic {
-    Diagnostic::error(format!("invalid chmod parameter: `{text}`"), span)
-        .with_help("it is an octal number between 0 and 07777")
+        .with_help("it is an octal number between 0 and 07777, or changes such as `u=rwX,go=rX`")
+    })
 }
 
 fn is_url(source: &str) -> bool {

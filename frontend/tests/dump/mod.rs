@@ -135,8 +135,8 @@ fn copy(out: &mut String, copy: &Copy) {
     if let Some(chown) = &copy.chown {
         let _ = write!(out, " chown {chown}");
     }
-    if let Some(chmod) = copy.chmod {
-        let _ = write!(out, " chmod {chmod:o}");
+    if let Some(chmod) = &copy.chmod {
+        let _ = write!(out, " chmod {chmod}");
     }
     let _ = writeln!(out, "{}", if copy.unpack { " unpack" } else { "" });
 }

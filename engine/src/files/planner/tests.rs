@@ -185,7 +185,7 @@ fn links_in_the_destination_never_lead_out() {
 fn owner_and_mode_are_those_of_the_copy() {
     let root = base(&["old/"]);
     let owner = Some(Owner { uid: 42, gid: 43 });
-    let mut planner = Planner::new(&root, owner, Some(0o4755), NOW);
+    let mut planner = Planner::new(&root, owner, "4755".parse().ok(), NOW);
     let node = directory(vec![("f", file("x"))]);
     planner.copy(b"d", &node, b"/old/new/").unwrap();
     let expected = [
@@ -273,4 +273,21 @@ fn the_content_leaves_times_out_and_nothing_else() {
     for (number, change) in changes.iter().enumerate() {
         assert_ne!(digest(*change), plain, "change {number}");
     }
+}
+
+#[test]
+fn symbolic_modes_change_each_entry_from_what_it_was() {
+    let root = base(&["old/"]);
+    let node = directory(vec![("f", file("x"))]);
+    let chmod = "u=rwX,go=rX".parse().ok();
+    let mut planner = Planner::new(&root, None, chmod, NOW);
+    planner.copy(b"d", &node, b"/old/").unwrap();
+    planner.copy(b"d", &node, b"/new/").unwrap();
+    let expected = [
+        "dir 755 0 /new",
+        "file(1) 644 7 /new/f",
+        "dir 711 3 /old",
+        "file(1) 644 7 /old/f",
+    ];
+    assert_eq!(listing(planner), expected);
 }
