@@ -112,11 +112,28 @@ pub(crate) enum Command {
 /// Reads the command line. The error is for [`clap::Error::exit`]-like handling: it also stands for help and version.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = Cli::command();
-    let arguments = with_build(&command, arguments.into_iter().collect());
+    let written: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = with_build(&command, written.clone());
     let parsed = command
         .try_get_matches_from_mut(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| explain(error, &command_name(&arguments)))
+    let error = match parsed {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    if arguments.len() > written.len() && names_no_context(&written) {
+        // A slip in the name of a command, rather than a build with arguments that are too many.
+        command.try_get_matches_from_mut(&written)?;
+    }
+    Err(explain(error, &command_name(&arguments)))
+}
+
+/// Whether the first word could be meant for a command: it is a plain word, and there is nothing of that name.
+fn names_no_context(arguments: &[OsString]) -> bool {
+    let word = command_position(arguments).and_then(|at| arguments[at].to_str());
+    word.is_some_and(|word| {
+        word.bytes().all(|byte| byte.is_ascii_lowercase()) && !std::path::Path::new(word).exists()
+    })
 }
 
 /// The command that arguments name, as far as it can be told without parsing them: for exit codes and hints.

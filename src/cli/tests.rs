@@ -88,3 +88,20 @@ fn flags_that_docker_has_are_told_from_typing_mistakes() {
         .to_string();
     assert!(!text.contains("supported yet"), "{text}");
 }
+
+#[test]
+fn slips_in_the_names_of_commands_are_told() {
+    let told = |arguments: &[&str]| {
+        let arguments = std::iter::once("rbuild").chain(arguments.iter().copied());
+        let parsed = parse(arguments.map(OsString::from));
+        parsed.expect_err("no such command").to_string()
+    };
+    let text = told(&["biuld", "."]);
+    assert!(
+        text.contains("'biuld'") && text.contains("'build'"),
+        "{text}"
+    );
+    assert!(told(&["imges", "ls"]).contains("'images'"));
+    // What is a directory is a context.
+    assert!(told(&["src", "x"]).contains("'x'"));
+}
