@@ -50,6 +50,15 @@ pub(crate) enum Dest {
     Path(PathBuf),
 }
 
+impl OutputArg {
+    /// Whether a destination is one file: all but plain files and layouts are archives.
+    pub(crate) fn is_file(&self) -> bool {
+        let layout =
+            |(key, value): &(String, String)| key == "tar" && matches!(&**value, "false" | "0");
+        self.kind != OutputKind::Local && !self.attributes.iter().any(layout)
+    }
+}
+
 impl FromStr for OutputArg {
     type Err = BadValue;
 

@@ -106,6 +106,7 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
     } else {
         args.progress
     };
+    check_files(&args)?;
     let iidfile = args.iidfile.clone();
     let metadata_file = args.metadata_file.clone();
     let (timings, trace) = (args.timings, args.trace.clone());
@@ -143,6 +144,33 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
         cx.printer.line(&built.config)?;
     }
     Ok(0)
+}
+
+/// Refuses files that could not be written, before anything is built for them.
+fn check_files(args: &BuildArgs) -> Result<(), Error> {
+    let named = [&args.iidfile, &args.metadata_file, &args.trace];
+    let archives = args.outputs.iter().filter_map(|output| match &output.dest {
+        Dest::Path(path) if output.is_file() => Some(path),
+        _ => None,
+    });
+    for path in named.into_iter().flatten().chain(archives) {
+        let refuse = |what: String| {
+            Err(Error::Usage(format!(
+                "cannot write `{}`: {what}",
+                path.display()
+            )))
+        };
+        if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return refuse("it is a directory, and a file is needed".to_owned());
+        }
+        if let Some(parent) = path.parent()
+            && !parent.as_os_str().is_empty()
+            && !parent.is_dir()
+        {
+            return refuse(format!("there is no directory `{}`", parent.display()));
+        }
+    }
+    Ok(())
 }
 
 /// Turns flags into a request.

@@ -186,3 +186,24 @@ fn files_and_output_tell_the_result() {
     assert_eq!(metadata["containerimage.descriptor"]["size"], 500);
     assert_eq!(metadata["image.name"], "a:1");
 }
+
+#[test]
+fn files_that_cannot_be_written_are_refused_first() {
+    let check = |words: &[&str]| check_files(&build_args_of(words));
+    for words in [
+        ["--iidfile", "/proc/none/id"],
+        ["--metadata-file", "/tmp"],
+        ["-o", "type=oci,dest=/tmp/"],
+        ["-o", "type=docker,dest=/proc/none/image.tar"],
+    ] {
+        let error = check(&[words[0], words[1], "."]).expect_err("it cannot be written");
+        assert!(error.to_string().contains("cannot write"), "{error}");
+    }
+    for words in [
+        ["--iidfile", "id"],
+        ["-o", "type=local,dest=/tmp"],
+        ["-o", "type=oci,tar=false,dest=/tmp"],
+    ] {
+        check(&[words[0], words[1], "."]).expect("it can be written");
+    }
+}
