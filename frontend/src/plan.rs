@@ -215,6 +215,8 @@ pub struct Copy {
     pub chmod: Option<Chmod>,
     /// Archives among the sources are unpacked (`ADD` from the context).
     pub unpack: bool,
+    /// `--link`: the layer is made as if there was nothing below it, so that it is the same on any base.
+    pub link: bool,
 }
 
 /// One source of a copy.

@@ -253,3 +253,28 @@ fn mounts_lie_in_mounts_whichever_is_written_first() {
     refused.failed_with(1);
     refused.says(&["make the mount point `/outer/none`", "Read-only"]);
 }
+
+#[test]
+fn a_linked_copy_is_one_layer_on_any_base() {
+    let dockerfile = |base: &str| {
+        format!(
+            "FROM @busybox\nRUN {base} && mkdir -p /real && ln -s /real /link\nCOPY --link some.txt /link/\n\
+             CMD cat /link/some.txt; [ -L /link ] || echo directory; ls /real\n"
+        )
+    };
+    let (rbuild, context) = (
+        rbuild(),
+        Context::new(&dockerfile("true")).with("some.txt", "some\n"),
+    );
+    let said = rbuild.build_and_run(context.path(), &[]);
+    assert_eq!(
+        said.stdout, "some\ndirectory\n",
+        "links below are not followed"
+    );
+    context.dockerfile(&dockerfile("echo other > /other"));
+    let progress = Progress::parse(&rbuild.build(context.path(), &["-t", "built"]));
+    assert_eq!(
+        progress.ran(&["RUN echo other", "COPY --link"]),
+        ["RUN echo other"]
+    );
+}

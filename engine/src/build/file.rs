@@ -1,7 +1,7 @@
 //! `COPY`, `ADD` and `WORKDIR`: plan the layer, then write its tar once.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use frontend::plan::{Copy, CopyItem, MakeDirectory, Source};
 use layer::{Metadata, Timestamp, View};
@@ -14,6 +14,9 @@ use crate::files::planner::{Owner, Planner};
 use crate::files::select::{Selected, Tree, select};
 use crate::files::view::ViewTree;
 use crate::rootfs::{Layer, Rootfs};
+
+/// What a layer that is to fit any base is planned on.
+static NOTHING: LazyLock<View> = LazyLock::new(|| View::new(Vec::new()));
 
 /// Mode of a file made from a here-document.
 const INLINE_MODE: u32 = 0o644;
@@ -127,7 +130,8 @@ pub(super) fn plan_copy<'a>(
         None if copy.from == Source::Context => Some(Owner { uid: 0, gid: 0 }),
         None => None,
     };
-    let mut planner = Planner::new(base, owner, copy.chmod.clone(), build.now());
+    let below = if copy.link { &NOTHING } else { base };
+    let mut planner = Planner::new(below, owner, copy.chmod.clone(), build.now());
     let dest = copy.dest.as_bytes();
     for found in &selection.0 {
         match found {

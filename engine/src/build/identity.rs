@@ -137,7 +137,7 @@ pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter
     key.option(copy.chmod.as_ref(), |key, chmod| {
         key.text(&chmod.to_string());
     });
-    key.truth(copy.unpack);
+    key.truth(copy.unpack).truth(copy.link);
     write_epoch(&mut key, epoch);
     key
 }
@@ -187,6 +187,7 @@ mod tests {
             chown: Some("1:1".into()),
             chmod: "755".parse().ok(),
             unpack: false,
+            link: false,
         };
         let directory = MakeDirectory {
             path: "/app".into(),
@@ -203,7 +204,7 @@ mod tests {
             [
                 "6b672abf71ab5629e57146b88dc2c87989b366c660a24300eb98fb3549e8c0d9",
                 "deceb9bfd97118db2bac76fabc2dfe4e24fb9129debdfa7079065de63669056f",
-                "7570edf33b3ccdf36381e427dc349480d7c69a31582b1aeb51bf1011a7ba14f0",
+                "fb450003c913fdff231ee39c231c9c0440eb022a2e55682d36581c42c26cd9e4",
                 "8155e39551e091fa2b5f0ccfdefb0332b554dc10c5be2415d8324f4cee132e52",
             ]
         );

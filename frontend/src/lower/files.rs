@@ -83,7 +83,6 @@ impl Scope<'_, '_> {
         flags: &FileFlags,
         sources: &Sources,
     ) -> Result<Copied, Diagnostic> {
-        unsupported(flags.link, &format!("`{keyword} --link`"))?;
         if let Some(exclude) = flags.exclude.first() {
             return Err(Diagnostic::error(
                 format!("`{keyword} --exclude` is not supported yet"),
@@ -135,6 +134,8 @@ impl Scope<'_, '_> {
             chown: chown.map(|word| word.text),
             chmod: chmod.map(|word| mode(&word)).transpose()?,
             unpack: false,
+            // As with BuildKit, which takes a mode for a change of what is below.
+            link: flags.link.is_some_and(|link| link.on) && flags.chmod.is_none(),
         };
         Ok(Copied {
             copy,

@@ -138,7 +138,10 @@ fn copy(out: &mut String, copy: &Copy) {
     if let Some(chmod) = &copy.chmod {
         let _ = write!(out, " chmod {chmod}");
     }
-    let _ = writeln!(out, "{}", if copy.unpack { " unpack" } else { "" });
+    for (set, name) in [(copy.unpack, " unpack"), (copy.link, " link")] {
+        out.push_str(if set { name } else { "" });
+    }
+    out.push('\n');
 }
 
 fn config(out: &mut String, config: &ContainerConfig) {
