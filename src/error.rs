@@ -13,6 +13,8 @@
 use std::error::Error as StdError;
 use std::path::PathBuf;
 
+use engine::rootless::single_id;
+
 use crate::args::BadValue;
 use crate::args::environment::EnvFileError;
 use crate::display::DisplayError;
@@ -25,6 +27,8 @@ pub(crate) enum BackendError {
     Build {
         /// Place, source lines and caret; empty for none.
         excerpt: String,
+        /// Whether it was a command of the user's that failed.
+        command: bool,
         /// What went wrong.
         source: Box<dyn StdError + Send + Sync>,
     },
@@ -169,6 +173,9 @@ impl Error {
                 }
                 _ => None,
             },
+            Self::Backend(BackendError::Build { command: true, .. }) => single_id().map(|reason| {
+                format!("if it changes users or owners: only one id is there, as {reason}")
+            }),
             _ => None,
         }
     }
@@ -232,6 +239,7 @@ mod tests {
     fn reports_have_excerpt_message_and_hint() {
         let error = Error::Backend(BackendError::Build {
             excerpt: "Dockerfile:2\n   2 | RUN false\n".to_owned(),
+            command: true,
             source: cause("step failed"),
         });
         assert_eq!(

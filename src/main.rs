@@ -14,6 +14,7 @@ mod display;
 mod error;
 mod printer;
 mod program;
+mod rootless;
 mod settings;
 mod signals;
 mod table;

@@ -7,13 +7,14 @@ use crate::cli::{self, Cli, Command, Global};
 use crate::commands::{self, Context};
 use crate::error::{Error, failure_code};
 use crate::printer::Printer;
+use crate::rootless::Caller;
 use crate::settings::Settings;
 
 /// Runs a command line on the engine that `open` gives, and returns the exit code. The engine and the threads that
 /// serve it are only made for commands that need them.
 pub(crate) fn run<B: Backend>(
     arguments: Vec<OsString>,
-    open: impl FnOnce(&Global, &Settings) -> Result<B, Error>,
+    open: impl FnOnce(&Global, &Settings, &Caller) -> Result<B, Error>,
 ) -> u8 {
     let command = cli::command_name(&arguments);
     let mut printer = Printer::standard();
@@ -32,13 +33,14 @@ pub(crate) fn run<B: Backend>(
 
 fn execute<B: Backend>(
     cli: Cli,
-    open: impl FnOnce(&Global, &Settings) -> Result<B, Error>,
+    open: impl FnOnce(&Global, &Settings, &Caller) -> Result<B, Error>,
     printer: &mut Printer,
 ) -> Result<u8, Error> {
     if matches!(cli.command, Command::Version) {
         return commands::version(printer);
     }
     let settings = Settings::from_env();
+    let caller = Caller::enter(&cli.command, &cli.global, &settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
         .enable_all()
@@ -48,7 +50,7 @@ fn execute<B: Backend>(
             source,
         })?;
     let entered = runtime.enter();
-    let backend = open(&cli.global, &settings)?;
+    let backend = open(&cli.global, &settings, &caller)?;
     let mut cx = Context {
         backend: &backend,
         printer,

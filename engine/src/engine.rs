@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cache::{Form, Store};
-use layer::{ContentDigest, DiffId, Index, PlannedEntry};
-use runtime::{Lower, Runtime};
+use layer::{ContentDigest, DiffId, Index, PlannedEntry, UnpackOptions};
+use runtime::{Ids, Lower, NamespaceError, Runtime};
 
 use crate::error::StepError;
 use crate::rootfs::{Layer, Place, Rootfs, Sealed, SealedUpper};
@@ -33,6 +33,8 @@ pub struct Settings {
     pub layers: LayerForm,
     /// Where registry credentials are (`config.json` of the Docker client); `None` for none.
     pub credentials: Option<PathBuf>,
+    /// Why this process is an ordinary user's without a user namespace, if it is: then nothing can be run or mounted.
+    pub powerless: Option<Arc<NamespaceError>>,
     /// Through which proxies registries are reached.
     pub proxies: image::registry::Proxies,
 }
@@ -48,6 +50,8 @@ struct Inner {
     store: Store,
     settings: Settings,
     runtime: OnceLock<Result<Runtime, Arc<runtime::Error>>>,
+    /// The users and groups that there are.
+    ids: OnceLock<Ids>,
     /// Whether layers are mounted as EROFS.
     erofs: OnceLock<bool>,
     layers: Mutex<HashMap<DiffId, Sealed>>,
@@ -63,6 +67,7 @@ impl Engine {
                 store: Store::open(&settings.store)?,
                 settings,
                 runtime: OnceLock::new(),
+                ids: OnceLock::new(),
                 erofs: OnceLock::new(),
                 layers: Mutex::default(),
                 registry: OnceLock::new(),
@@ -81,6 +86,9 @@ impl Engine {
 
     /// Where processes are started, with the mounts of this program.
     pub(crate) fn runtime(&self) -> Result<&Runtime, StepError> {
+        if let Some(reason) = &self.settings().powerless {
+            return Err(StepError::Powerless(Arc::clone(reason)));
+        }
         let runtime = self
             .inner
             .runtime
@@ -88,6 +96,25 @@ impl Engine {
         runtime
             .as_ref()
             .map_err(|error| StepError::Mounts(Arc::clone(error)))
+    }
+
+    /// The users and groups that files and processes can belong to.
+    pub(crate) fn ids(&self) -> Result<&Ids, StepError> {
+        if let Some(ids) = self.inner.ids.get() {
+            return Ok(ids);
+        }
+        let ids = Ids::current().map_err(|source| StepError::Io {
+            action: "read the map of ids",
+            source,
+        })?;
+        Ok(self.inner.ids.get_or_init(|| ids))
+    }
+
+    /// How files of layers are written to directories.
+    pub(crate) fn unpacking(&self) -> Result<UnpackOptions, StepError> {
+        Ok(UnpackOptions {
+            userxattr: !self.ids()?.are_the_machines(),
+        })
     }
 
     /// Lets go of a directory that was mounted as a layer, before it is moved or deleted.
@@ -110,7 +137,11 @@ impl Engine {
             LayerForm::Erofs => true,
             LayerForm::Directory => false,
             LayerForm::Auto => {
-                let probe = || runtime::erofs_supported(self.store().root()).is_ok();
+                let probe = || {
+                    // No kernel lets a user namespace mount it.
+                    let machine = self.ids().is_ok_and(Ids::are_the_machines);
+                    machine && runtime::erofs_supported(self.store().root()).is_ok()
+                };
                 *self.inner.erofs.get_or_init(probe)
             }
         }
@@ -227,7 +258,7 @@ impl Engine {
             return Ok(directory);
         }
         let directory = self.store().temporary_directory()?;
-        layer::unpack(&sealed.index, &directory)?;
+        layer::unpack_with(&sealed.index, &directory, self.unpacking()?)?;
         let layers = self.store().layers();
         Ok(layers.attach(&sealed.diff_id, Form::Unpacked, &directory)?)
     }

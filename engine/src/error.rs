@@ -118,6 +118,12 @@ pub enum StepError {
     /// Files could not be copied.
     #[error(transparent)]
     Files(#[from] FileError),
+    /// A file would belong to nobody.
+    #[error(transparent)]
+    MissingId(#[from] runtime::MissingId),
+    /// An ordinary user without a user namespace can't run or mount anything.
+    #[error("cannot run anything here")]
+    Powerless(#[source] Arc<runtime::NamespaceError>),
     /// The sandbox could not be made, or the command not be started in it.
     #[error("cannot run the command")]
     Sandbox(#[from] runtime::Error),

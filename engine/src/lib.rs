@@ -13,6 +13,7 @@ pub mod images;
 pub mod output;
 mod progress;
 mod rootfs;
+pub mod rootless;
 mod sandbox;
 mod tall;
 mod users;

@@ -151,12 +151,8 @@ impl Stubs {
 /// Gives the directory of a root file system's changes what the root itself has below it: the mount shows its own.
 pub(crate) fn imitate_root(view: &View, upper: &Path) -> Result<(), StepError> {
     let root = view.root()?.metadata()?;
-    let owner = (
-        rustix::fs::Uid::from_raw(root.uid),
-        rustix::fs::Gid::from_raw(root.gid),
-    );
     let imitate = || {
-        rustix::fs::chown(upper, Some(owner.0), Some(owner.1))?;
+        own_root(upper, root.uid, root.gid)?;
         rustix::fs::chmod(upper, rustix::fs::Mode::from_raw_mode(root.mode))?;
         for (name, value) in &root.xattrs {
             rustix::fs::setxattr(
@@ -180,6 +176,19 @@ pub(crate) fn imitate_root(view: &View, upper: &Path) -> Result<(), StepError> {
         action: "prepare the root directory",
         source: source.into(),
     })
+}
+
+/// Gives the directory of a root file system's changes its owner. Where a user namespace has no id for that it stays the
+/// caller's, as layers do not hold the root directory itself.
+pub(crate) fn own_root(upper: &Path, uid: u32, gid: u32) -> Result<(), rustix::io::Errno> {
+    let owner = (
+        rustix::fs::Uid::from_raw(uid),
+        rustix::fs::Gid::from_raw(gid),
+    );
+    match rustix::fs::chown(upper, Some(owner.0), Some(owner.1)) {
+        Err(rustix::io::Errno::INVAL) => Ok(()),
+        result => result,
+    }
 }
 
 /// The directories above `path` that exist, from the first below the root on.

@@ -13,6 +13,26 @@ use crate::metadata::{Metadata, Xattrs};
 /// Names of overlayfs's own attributes begin with one of these, by the mount's `userxattr` option.
 const PREFIXES: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 
+/// The owner of a file that belongs to somebody else because a user namespace has no id for it, as `uid:gid`. It stays
+/// with the file when a step changes it, so the layer that comes of that has the right owner again. Nothing but files
+/// and directories can have it.
+pub(crate) const OWNER: &str = "user.rbuild.owner";
+
+/// The value of [`OWNER`].
+pub(crate) fn owner_mark(metadata: &Metadata) -> String {
+    format!("{}:{}", metadata.uid, metadata.gid)
+}
+
+/// Takes [`OWNER`] away, and gives what it says.
+fn take_owner(xattrs: &mut Xattrs) -> Option<(u32, u32)> {
+    let at = xattrs
+        .iter()
+        .position(|(name, _)| name == OWNER.as_bytes())?;
+    let (_, value) = xattrs.remove(at);
+    let (uid, gid) = std::str::from_utf8(&value).ok()?.split_once(':')?;
+    Some((uid.parse().ok()?, gid.parse().ok()?))
+}
+
 /// An entry of an upper directory.
 #[derive(Debug)]
 pub(crate) struct Inspected {
@@ -44,9 +64,14 @@ pub(crate) fn inspect(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Opti
     }
     let mut xattrs = xattrs;
     xattrs.retain(|(name, value)| !xattr::is_overlay(name) && xattr::is_storable(name, value));
+    let owner = take_owner(&mut xattrs);
+    let mut metadata = host::metadata_of(&stat, xattrs);
+    if let Some(owner) = owner {
+        (metadata.uid, metadata.gid) = owner;
+    }
     Ok(Some(Inspected {
         kind,
-        metadata: host::metadata_of(&stat, xattrs),
+        metadata,
         stat,
         opaque: marks.opaque && kind == EntryKind::Directory,
         foreign: marks.foreign,

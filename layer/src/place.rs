@@ -19,6 +19,7 @@ use crate::entry::{PlannedEntry, PlannedNode};
 use crate::error::{Error, Result};
 use crate::host;
 use crate::metadata::Metadata;
+use crate::overlay;
 use crate::path::LayerPath;
 use crate::plan::arrange;
 use crate::seal::open_root;
@@ -39,7 +40,8 @@ pub(crate) struct Style {
 pub(crate) enum Marks {
     /// `trusted.overlay.*`.
     Trusted,
-    /// `user.overlay.*`, for mounts with `userxattr`. Devices that may not be made are left out.
+    /// `user.overlay.*`, for mounts with `userxattr`. Devices that may not be made are left out, and owners that there
+    /// are no ids for are noted.
     User,
 }
 
@@ -246,7 +248,10 @@ impl Placer {
         write_contents(&file, source)?;
         if self.style.owners {
             let (uid, gid) = owner(metadata);
-            rustix::fs::fchown(&file, Some(uid), Some(gid))?;
+            let owned = rustix::fs::fchown(&file, Some(uid), Some(gid));
+            self.note_owner(owned, metadata, |name, value| {
+                rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty())
+            })?;
         }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(metadata.mode))?;
         for (name, value) in &metadata.xattrs {
@@ -285,6 +290,22 @@ impl Placer {
         finish().map_err(|error| Error::io("describe", entry.path.as_path(), error))
     }
 
+    /// An owner that the user namespace has no id for becomes a note, by `set`, at what then belongs to the caller.
+    fn note_owner(
+        &self,
+        owned: Result<(), Errno>,
+        metadata: &Metadata,
+        set: impl FnOnce(&str, &[u8]) -> Result<(), Errno>,
+    ) -> io::Result<()> {
+        match owned {
+            Err(Errno::INVAL) if self.style.marks == Marks::User => tolerate(set(
+                overlay::OWNER,
+                overlay::owner_mark(metadata).as_bytes(),
+            )),
+            owned => Ok(owned?),
+        }
+    }
+
     /// Sets owner, mode, attributes and time, in this order: a change of owner drops set-id bits and capabilities.
     fn describe(
         &self,
@@ -296,7 +317,11 @@ impl Placer {
         if self.style.owners {
             let (uid, gid) = owner(metadata);
             let flags = AtFlags::SYMLINK_NOFOLLOW;
-            rustix::fs::chownat(directory, name, Some(uid), Some(gid), flags)?;
+            let owned = rustix::fs::chownat(directory, name, Some(uid), Some(gid), flags);
+            self.note_owner(owned, metadata, |key, value| {
+                let path = host::entry_path(directory, name);
+                rustix::fs::lsetxattr(path.as_slice(), key, value, XattrFlags::empty())
+            })?;
         }
         if !matches!(node, PlannedNode::Symlink(_)) {
             // What was just created is no link, so following one is not a matter.

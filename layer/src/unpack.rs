@@ -19,8 +19,22 @@ use crate::view::View;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UnpackOptions {
     /// The directory is for overlay mounts with the option `userxattr`, as in a user namespace: opaque directories are
-    /// marked by `user.overlay.opaque`, and devices that may not be made there are left out.
+    /// marked by `user.overlay.opaque`, devices that may not be made there are left out, and what has an owner without
+    /// an id there belongs to the caller, with a note of the owner that sealing reads.
     pub userxattr: bool,
+}
+
+impl UnpackOptions {
+    fn style(self) -> Style {
+        Style {
+            owners: true,
+            marks: if self.userxattr {
+                Marks::User
+            } else {
+                Marks::Trusted
+            },
+        }
+    }
 }
 
 /// Unpacks a layer into the empty directory `destination`, in the form of an overlay lower directory.
@@ -34,16 +48,7 @@ pub fn unpack(index: &Index, destination: &Path) -> Result<()> {
 
 /// As [`unpack`], with options.
 pub fn unpack_with(index: &Index, destination: &Path, options: UnpackOptions) -> Result<()> {
-    let marks = if options.userxattr {
-        Marks::User
-    } else {
-        Marks::Trusted
-    };
-    let style = Style {
-        owners: true,
-        marks,
-    };
-    place(plan_layer(index)?, destination, style)
+    place(plan_layer(index)?, destination, options.style())
 }
 
 /// The entries of a layer as a plan: whiteouts and opaque directories as they are, implied directories with the
@@ -95,18 +100,19 @@ fn planned(inode: &Inode<'_>) -> Result<PlannedNode> {
 
 /// Copies the directory at `path` (links followed beneath the root), its metadata and all below it, to `destination`,
 /// an existing directory. Nothing happens when it is not there.
-pub fn extract_directory(view: &View, path: &[u8], destination: &Path) -> Result<()> {
+pub fn extract_directory(
+    view: &View,
+    path: &[u8],
+    destination: &Path,
+    options: UnpackOptions,
+) -> Result<()> {
     let Some((_, top)) = view.resolve(path, true)? else {
         return Ok(());
     };
     if top.kind() != EntryKind::Directory {
         return Ok(());
     }
-    let style = Style {
-        owners: true,
-        marks: Marks::Trusted,
-    };
-    place(view.plan(&top)?, destination, style)
+    place(view.plan(&top)?, destination, options.style())
 }
 
 /// Copies a whole tree to the existing directory `destination`, as `--output type=local` does: files that are there

@@ -422,7 +422,8 @@ fn extracting_a_directory_takes_its_metadata() {
         symlink("link", "var/cache"),
     ]);
     let to = tempfile::tempdir().unwrap();
-    rbuild_layer::extract_directory(&view(&[&layer]), b"/link", to.path()).unwrap();
+    let options = UnpackOptions::default();
+    rbuild_layer::extract_directory(&view(&[&layer]), b"/link", to.path(), options).unwrap();
     assert_eq!(fs::read(to.path().join("x")).unwrap(), b"x");
     assert_eq!(snapshot(to.path())[Path::new("")].mode & 0o7777, 0o2770);
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use crate::namespace::MissingId;
+
 /// A sandbox or mount that could not be made or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,6 +59,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A process or file would belong to nobody.
+    #[error(transparent)]
+    MissingId(#[from] MissingId),
     /// The program could not be executed.
     #[error(transparent)]
     Exec(#[from] ExecError),

@@ -4,7 +4,7 @@
 //! [`Runtime`] makes them from a [`Spec`]; a [`Child`] is one that runs. Nothing here knows images or Dockerfiles. Nothing
 //! is mounted where the host sees it, and nothing is left, whichever way the process that uses this ends.
 //!
-//! Linux 5.12 and the superuser are needed.
+//! Linux 5.12 is needed, and the superuser or a [user namespace](enter_user_namespace).
 #![expect(
     unsafe_code,
     reason = "the kernel calls of a sandbox have no safe wrappers"
@@ -14,6 +14,7 @@ mod capability;
 mod cgroup;
 mod error;
 mod mount;
+mod namespace;
 mod runtime;
 mod sandbox;
 mod seal;
@@ -26,6 +27,10 @@ mod worker;
 pub use capability::{Capabilities, Capability};
 pub use error::{Error, ExecError, Stage};
 pub use mount::{Lower, MAX_LOWERS, Unsupported, Upper, erofs_supported};
+pub use namespace::{
+    Ids, MissingId, NamespaceError, Refusal, Shortfall, enter_user_namespace, is_superuser,
+    join_user_namespace,
+};
 pub use runtime::Runtime;
 pub use rustix::process::Signal;
 pub use sandbox::{

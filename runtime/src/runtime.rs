@@ -8,7 +8,8 @@ use rustix::thread::CapabilitySet;
 use crate::capability::Capabilities;
 use crate::cgroup::Cgroups;
 use crate::error::Error;
-use crate::mount::{Lower, MountSpace, Overlay, OverlayUpper};
+use crate::mount::{Lower, Marks, MountSpace, Overlay, OverlayUpper};
+use crate::namespace::Ids;
 use crate::sandbox::{Child, Identity, Launcher, Possible, Process, Spec, Stdio};
 use crate::sys::MountAttributes;
 
@@ -32,16 +33,29 @@ impl Runtime {
     ///
     /// Must be called by a thread that is in the mount namespace of the host's paths, as is every thread at first.
     pub fn new() -> Result<Self, Error> {
-        Self::with(Cgroups::new())
+        let ids = ids()?;
+        // An ordinary user's sandboxes end with their PID namespace, and device nodes have no power there: cgroups
+        // would add nothing.
+        let cgroups = if ids.are_the_machines() {
+            Cgroups::new()
+        } else {
+            Cgroups::none()
+        };
+        Self::with(cgroups, ids)
     }
 
-    fn with(cgroups: Arc<Cgroups>) -> Result<Self, Error> {
+    fn with(cgroups: Arc<Cgroups>, ids: Ids) -> Result<Self, Error> {
+        let marks = if ids.are_the_machines() {
+            Marks::Trusted
+        } else {
+            Marks::User
+        };
         Ok(Self {
             shared: Arc::new(Shared {
-                space: MountSpace::new()?,
-                launcher: Launcher::new()?,
+                space: MountSpace::new(marks)?,
+                launcher: Launcher::new(!ids.are_the_machines())?,
                 cgroups,
-                possible: possible()?,
+                possible: possible(ids)?,
             }),
         })
     }
@@ -78,7 +92,14 @@ impl Runtime {
     }
 }
 
-fn possible() -> Result<Possible, Error> {
+fn ids() -> Result<Ids, Error> {
+    Ids::current().map_err(|source| Error::System {
+        action: "read the map of ids",
+        source,
+    })
+}
+
+fn possible(ids: Ids) -> Result<Possible, Error> {
     let sets =
         rustix::thread::capabilities(None).map_err(Error::system("read the capabilities"))?;
     let mut bounding = Capabilities::NONE;
@@ -95,6 +116,7 @@ fn possible() -> Result<Possible, Error> {
     Ok(Possible {
         capabilities: Capabilities::from_bits(sets.permitted.bits()),
         bounding,
+        ids,
     })
 }
 

@@ -254,11 +254,16 @@ impl Build {
             None => None,
         };
         let cache = cache.clone();
+        let engine = self.engine.clone();
         blocking(move || {
+            engine
+                .ids()?
+                .require(cache.uid.unwrap_or(0), cache.gid.unwrap_or(0))?;
             let path = lease.path();
             if let Some(files) = files {
                 let view = files.rootfs.view()?;
-                layer::extract_directory(&view, files.path.as_bytes(), &path)?;
+                let options = engine.unpacking()?;
+                layer::extract_directory(&view, files.path.as_bytes(), &path, options)?;
             }
             set_up(&path, &cache).map_err(|source| StepError::Io {
                 action: "make a cache mount",

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::state::{ContainerConfig, ContainerDir, ContainerNetwork};
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::rootfs::Sealed;
-use crate::sandbox::{Stubs, name_files};
+use crate::sandbox::{Stubs, name_files, own_root};
 use crate::users::resolve_user;
 
 const HOSTS: &str = "/etc/hosts";
@@ -93,7 +93,7 @@ fn imitate_root(upper: &Path, image: &View) -> Result<(), ContainerError> {
     let failed = |error| ContainerError::io("change", upper.display(), error);
     let now = fs::symlink_metadata(upper).map_err(failed)?;
     if (now.uid(), now.gid()) != (root.uid, root.gid) {
-        chown(upper, Some(root.uid), Some(root.gid)).map_err(failed)?;
+        own_root(upper, root.uid, root.gid).map_err(|error| failed(error.into()))?;
     }
     if now.mode() & PERMISSIONS != root.mode & PERMISSIONS {
         let mode = fs::Permissions::from_mode(root.mode & PERMISSIONS);

@@ -150,6 +150,7 @@ fn begin(arguments: Vec<OsString>) -> Result<(Engine, Started), ContainerError> 
         store: PathBuf::from(store),
         layers: form_of(&form),
         credentials: None,
+        powerless: None,
         proxies: image::registry::Proxies::default(),
     })?;
     let started = match task {

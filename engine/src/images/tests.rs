@@ -19,6 +19,7 @@ fn engine() -> (tempfile::TempDir, Engine) {
         store: directory.path().join("store"),
         layers: LayerForm::Auto,
         credentials: None,
+        powerless: None,
         proxies: super::Proxies::default(),
     });
     (directory, engine.expect("a store"))

@@ -42,7 +42,7 @@ impl Export<'_> {
                 path: directory.clone(),
                 source,
             })?;
-            let owners = rustix::process::geteuid().is_root();
+            let owners = runtime::is_superuser();
             Ok(layer::flatten_directory(&view, &directory, owners, epoch)?)
         });
         part(row, "copying files", write).await?;

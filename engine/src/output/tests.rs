@@ -27,6 +27,7 @@ fn engine(directory: &Path) -> Engine {
         store: directory.join("store"),
         layers: LayerForm::Auto,
         credentials: None,
+        powerless: None,
         proxies: Proxies::default(),
     })
     .expect("a store")

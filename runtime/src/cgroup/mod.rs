@@ -61,6 +61,11 @@ impl Cgroups {
         Self::on(Hierarchy::find())
     }
 
+    /// None at all.
+    pub(crate) fn none() -> Arc<Self> {
+        Self::on(None)
+    }
+
     /// As [`Cgroups::new`] on a certain hierarchy.
     fn on(hierarchy: Option<Hierarchy>) -> Arc<Self> {
         let own = hierarchy.and_then(|hierarchy| {

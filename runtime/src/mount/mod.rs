@@ -8,6 +8,6 @@ mod tree;
 
 pub use erofs::{Unsupported, erofs_supported};
 pub use overlay::{Lower, MAX_LOWERS, Upper};
-pub(crate) use overlay::{Overlay, OverlayUpper};
+pub(crate) use overlay::{Marks, Overlay, OverlayUpper};
 pub(crate) use space::MountSpace;
 pub(crate) use tree::{bind, file_system, finish};

@@ -144,24 +144,39 @@ const PLAIN: [(&str, &str); 5] = [
     ("uuid", "off"),
 ];
 
-/// Makes an overlay as a detached mount. `directory` is the current directory.
+/// In which extended attributes an overlay keeps what it has to remember of files, opaque directories above all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Marks {
+    /// `trusted.overlay.*`, which only the machine's superuser may set.
+    Trusted,
+    /// `user.overlay.*`.
+    User,
+}
+
+/// The option for [`Marks::User`].
+const USER_MARKS: &str = "userxattr";
+
+/// Makes an overlay as a detached mount from names relative to the current directory.
 pub(super) fn make(
     parts: &Parts,
     attributes: MountAttributes,
-    syntax: Syntax,
+    (syntax, marks): (Syntax, Marks),
 ) -> Result<OwnedFd, Errno> {
     match syntax {
-        Syntax::Separate => separate(parts, attributes),
-        Syntax::Joined => joined(parts, attributes),
+        Syntax::Separate => separate(parts, attributes, marks),
+        Syntax::Joined => joined(parts, attributes, marks),
     }
 }
 
-fn separate(parts: &Parts, attributes: MountAttributes) -> Result<OwnedFd, Errno> {
+fn separate(parts: &Parts, attributes: MountAttributes, marks: Marks) -> Result<OwnedFd, Errno> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
     fsconfig_set_string(context, "source", "overlay")?;
     for (key, value) in PLAIN {
         fsconfig_set_string(context, key, value)?;
+    }
+    if marks == Marks::User {
+        fsconfig_set_flag(context, USER_MARKS)?;
     }
     for lower in &parts.lowers {
         fsconfig_set_string(context, "lowerdir+", lower.as_str())?;
@@ -176,9 +191,10 @@ fn separate(parts: &Parts, attributes: MountAttributes) -> Result<OwnedFd, Errno
     tree::finish(context, attributes)
 }
 
-fn joined(parts: &Parts, attributes: MountAttributes) -> Result<OwnedFd, Errno> {
+fn joined(parts: &Parts, attributes: MountAttributes, marks: Marks) -> Result<OwnedFd, Errno> {
     let mut options = vec![format!("lowerdir={}", parts.lowers.join(":"))];
     options.extend(PLAIN.map(|(key, value)| format!("{key}={value}")));
+    options.extend((marks == Marks::User).then(|| USER_MARKS.to_owned()));
     if let Some((upper, work, durable)) = &parts.upper {
         options.push(format!("upperdir={upper},workdir={work}"));
         options.extend((!durable).then(|| "volatile".to_owned()));

@@ -24,7 +24,7 @@ use rustix::process::fchdir;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::erofs::{self, Backing};
-use super::overlay::{self, MAX_LOWERS, Parts, Syntax};
+use super::overlay::{self, MAX_LOWERS, Marks, Parts, Syntax};
 use super::{Lower, Overlay, OverlayUpper, file_system};
 use crate::error::Error;
 use crate::sys::MountAttributes;
@@ -38,9 +38,9 @@ pub(crate) struct MountSpace {
 
 impl MountSpace {
     /// Makes the namespace.
-    pub(crate) fn new() -> Result<Self, Error> {
-        let worker = Worker::start("mounts", || {
-            Keeper::new().map_err(Error::system("make a mount namespace"))
+    pub(crate) fn new(marks: Marks) -> Result<Self, Error> {
+        let worker = Worker::start("mounts", move || {
+            Keeper::new(marks).map_err(Error::system("make a mount namespace"))
         })?;
         Ok(Self { worker })
     }
@@ -65,12 +65,13 @@ struct Keeper {
     next_name: u64,
     /// The names of layers in `root`: mount points, and symbolic links to directories.
     layers: HashMap<Lower, String>,
+    marks: Marks,
     syntax: Syntax,
     backing: Backing,
 }
 
 impl Keeper {
-    fn new() -> Result<Self, Errno> {
+    fn new(marks: Marks) -> Result<Self, Errno> {
         // SAFETY: the thread has no descriptors or paths of its own yet, and the table of descriptors stays shared.
         unsafe { unshare_unsafe(UnshareFlags::FS | UnshareFlags::NEWNS) }?;
         let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
@@ -87,6 +88,7 @@ impl Keeper {
             root,
             next_name: 0,
             layers: HashMap::new(),
+            marks,
             syntax: Syntax::Separate,
             backing: Backing::File,
         })
@@ -171,9 +173,9 @@ impl Keeper {
     }
 
     fn make(&mut self, parts: &Parts, attributes: MountAttributes) -> Result<OwnedFd, Errno> {
-        match overlay::make(parts, attributes, self.syntax) {
+        match overlay::make(parts, attributes, (self.syntax, self.marks)) {
             Err(Errno::INVAL) if self.syntax == Syntax::Separate => {
-                let made = overlay::make(parts, attributes, Syntax::Joined)?;
+                let made = overlay::make(parts, attributes, (Syntax::Joined, self.marks))?;
                 self.syntax = Syntax::Joined;
                 Ok(made)
             }

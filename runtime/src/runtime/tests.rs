@@ -61,7 +61,7 @@ const DEVICES: &str = "busybox() { exec -a busybox /bin/sh \"$@\"; }
 
 #[test]
 fn without_cgroups_no_node_but_those_in_dev_can_be_opened() {
-    let runtime = Runtime::with(Cgroups::lesser(false)).unwrap();
+    let runtime = Runtime::with(Cgroups::lesser(false), ids().unwrap()).unwrap();
     assert!(!runtime.confines_devices());
     assert_eq!(run(&runtime, DEVICES), "device\nend\n");
 }
@@ -71,7 +71,7 @@ fn the_old_hierarchy_confines_devices() {
     if !Path::new("/sys/fs/cgroup/devices").is_dir() {
         return;
     }
-    let runtime = Runtime::with(Cgroups::lesser(true)).unwrap();
+    let runtime = Runtime::with(Cgroups::lesser(true), ids().unwrap()).unwrap();
     assert!(runtime.confines_devices());
     assert_eq!(run(&runtime, DEVICES), "null\ndevice\nend\n");
 }

@@ -68,20 +68,25 @@ fn start_time(stat: &[u8]) -> Option<u64> {
 }
 
 /// Starts a thread in the namespaces of a process, whose children are born there.
-pub(super) fn thread_in(pidfd: OwnedFd) -> Result<Worker<()>, Error> {
+///
+/// The network is left alone where it is the caller's own: it may belong to the host, and not be the caller's to enter.
+pub(super) fn thread_in(target: Identity, pidfd: OwnedFd) -> Result<Worker<()>, Error> {
+    let mut spaces = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::PROCESS_ID
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+        | ThreadNameSpaceType::CONTROL_GROUP;
+    let network = |process: &str| {
+        rustix::fs::stat(format!("/proc/{process}/ns/net")).map(|stat| (stat.st_dev, stat.st_ino))
+    };
+    if network(&target.pid.to_string()) != network("self") {
+        spaces |= ThreadNameSpaceType::NETWORK;
+    }
     Worker::start("entered", move || {
         let enter = || {
             // SAFETY: the thread has no paths of its own yet, and the table of descriptors stays shared.
             unsafe { unshare_unsafe(UnshareFlags::FS) }?;
-            move_into_thread_name_spaces(
-                pidfd.as_fd(),
-                ThreadNameSpaceType::MOUNT
-                    | ThreadNameSpaceType::PROCESS_ID
-                    | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
-                    | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
-                    | ThreadNameSpaceType::CONTROL_GROUP
-                    | ThreadNameSpaceType::NETWORK,
-            )
+            move_into_thread_name_spaces(pidfd.as_fd(), spaces)
         };
         match enter() {
             Err(Errno::SRCH) => Err(Error::Gone),

@@ -185,9 +185,9 @@ impl Mounter<'_> {
                 let mount = make(file_system).during(Stage::MakeMount)?;
                 self.attach(mount, target)
             }
-            Operation::FillDevices => {
+            Operation::FillDevices { nodes } => {
                 let devices = self.find(c"dev").during(Stage::MountTarget)?;
-                fill_devices(devices).during(Stage::MakeMount)
+                fill_devices(devices, *nodes).during(Stage::MakeMount)
             }
             Operation::Place {
                 parent,
@@ -333,7 +333,7 @@ fn place(parent: BorrowedFd<'_>, name: &CStr, directory: bool) -> Result<(), Err
 }
 
 /// The nodes that every program may count on, with their numbers.
-const DEVICES: [(&CStr, u32, u32); 6] = [
+pub(super) const DEVICE_NODES: [(&CStr, u32, u32); 6] = [
     (c"null", 1, 3),
     (c"zero", 1, 5),
     (c"full", 1, 7),
@@ -351,9 +351,9 @@ const DEVICE_LINKS: [(&CStr, &CStr); 6] = [
     (c"core", c"/proc/kcore"),
 ];
 
-fn fill_devices(devices: BorrowedFd<'_>) -> Result<(), Errno> {
+fn fill_devices(devices: BorrowedFd<'_>, nodes: bool) -> Result<(), Errno> {
     let usual = rustix::process::umask(Mode::empty());
-    for (name, major, minor) in DEVICES {
+    for (name, major, minor) in DEVICE_NODES.iter().filter(|_| nodes).copied() {
         let number = rustix::fs::makedev(major, minor);
         let mode = Mode::from_raw_mode(0o666);
         rustix::fs::mknodat(devices, name, FileType::CharacterDevice, mode, number)?;
@@ -408,7 +408,9 @@ fn become_user(credentials: &Credentials) -> Result<(), Failure> {
         }
     }
     rustix::thread::set_keep_capabilities(true).at(Stage::Capabilities)?;
-    rustix::thread::set_thread_groups(&credentials.groups).at(Stage::User)?;
+    if let Some(groups) = &credentials.groups {
+        rustix::thread::set_thread_groups(groups).at(Stage::User)?;
+    }
     let (uid, gid) = (credentials.uid, credentials.gid);
     rustix::thread::set_thread_res_gid(gid, gid, gid).at(Stage::User)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).at(Stage::User)?;

@@ -15,7 +15,7 @@ use super::child;
 use super::init;
 use super::plan::{Failure, Plan};
 use crate::error::Error;
-use crate::mount::file_system;
+use crate::mount::{bind, file_system};
 use crate::sys::{self, CloneFlags, CloneRequest, MountAttributes, Stack};
 use crate::worker::Worker;
 
@@ -31,16 +31,20 @@ pub(crate) type Launcher = Worker<LauncherThread>;
 pub(crate) struct LauncherThread(());
 
 impl Launcher {
-    /// Starts the thread.
-    pub(crate) fn new() -> Result<Self, Error> {
-        Worker::start("sandboxes", || {
-            leave_mounts().map_err(Error::system("make an empty mount namespace"))?;
+    /// Starts the thread. In a user namespace (`namespaced`) the kernel gives a sandbox its `/proc` and `/sys` only where
+    /// the host's can be seen, so these two stay.
+    pub(crate) fn new(namespaced: bool) -> Result<Self, Error> {
+        Worker::start("sandboxes", move || {
+            leave_mounts(namespaced).map_err(Error::system("make an empty mount namespace"))?;
             Ok(LauncherThread(()))
         })
     }
 }
 
-fn leave_mounts() -> Result<(), Errno> {
+/// The file systems in which the kernel shows itself.
+const KERNELS: [&str; 2] = ["/proc", "/sys"];
+
+fn leave_mounts(namespaced: bool) -> Result<(), Errno> {
     // SAFETY: the thread has no descriptors or paths of its own yet, and the table of descriptors stays shared.
     unsafe { unshare_unsafe(UnshareFlags::FS | UnshareFlags::NEWNS) }?;
     mount_change(
@@ -54,7 +58,16 @@ fn leave_mounts() -> Result<(), Errno> {
         mkdirat(root.as_fd(), name, Mode::from_raw_mode(0o700))?;
     }
     let empty_path = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    let kernels = if namespaced { &KERNELS[..] } else { &[] };
+    let mut kept = Vec::with_capacity(kernels.len());
+    for path in kernels {
+        kept.push(bind(None, path.as_ref(), true, MountAttributes::empty())?);
+        mkdirat(root.as_fd(), &path[1..], Mode::from_raw_mode(0o700))?;
+    }
     move_mount(root.as_fd(), "", CWD, "/", empty_path)?;
+    for (path, mount) in kernels.iter().zip(kept) {
+        move_mount(mount.as_fd(), "", root.as_fd(), &path[1..], empty_path)?;
+    }
     fchdir(root.as_fd())?;
     sys::pivot_root(c".", c".")?;
     unmount(".", UnmountFlags::DETACH)?;

@@ -34,6 +34,7 @@ use crate::sys::CloneFlags;
 
 /// Makes a sandbox and starts its first process.
 pub(crate) fn spawn(shared: &Arc<Shared>, mut spec: Spec) -> Result<Child, Error> {
+    require_ids(shared, &spec.process)?;
     let slot = shared.cgroups.take()?;
     let membership = slot.membership()?;
     let status = Status::new()?;
@@ -44,7 +45,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, mut spec: Spec) -> Result<Child, Error
     };
     let uid = spec.process.user.uid;
     let (theirs, ours) = stdio::open(stdio, terminals.as_ref(), uid)?;
-    let surroundings = prepare::surroundings(&shared.space, &spec, terminals, &membership)?;
+    let surroundings = prepare::surroundings(shared, &spec, terminals, &membership)?;
     let mut flags = CloneFlags::SHARED_MEMORY
         | CloneFlags::MOUNTS
         | CloneFlags::PIDS
@@ -53,13 +54,25 @@ pub(crate) fn spawn(shared: &Arc<Shared>, mut spec: Spec) -> Result<Child, Error
     if spec.network == Network::None {
         flags |= CloneFlags::NETWORK;
     }
-    let mut plan = prepare::plan(&spec.process, shared.possible, theirs, status.writer())?;
+    let mut plan = prepare::plan(&spec.process, &shared.possible, theirs, status.writer())?;
     plan.surroundings = Some(surroundings);
     plan.join = membership.join;
     let cgroup = membership.unified;
     let process = launch(&shared.launcher, plan, status, flags, cgroup)?;
     let keep = Box::new((slot, Arc::clone(shared)));
     Ok(Child::new(process, ours, Reaper::Waiter, keep))
+}
+
+/// The user that a process is to have must exist; its groups too, where they can be set at all.
+fn require_ids(shared: &Shared, process: &Process) -> Result<(), Error> {
+    let (ids, user) = (&shared.possible.ids, &process.user);
+    ids.require(user.uid, user.gid)?;
+    if ids.may_set_groups() {
+        for group in &user.groups {
+            ids.require(user.uid, *group)?;
+        }
+    }
+    Ok(())
 }
 
 /// Starts a process in the sandbox of another.
@@ -69,16 +82,17 @@ pub(crate) fn enter(
     process: &Process,
     stdio: Stdio,
 ) -> Result<Child, Error> {
+    require_ids(shared, process)?;
     let pidfd = target.open()?;
     let membership = shared.cgroups.of(target.pid)?;
-    let thread = enter::thread_in(pidfd)?;
+    let thread = enter::thread_in(target, pidfd)?;
     let status = Status::new()?;
     let terminals: Option<OwnedFd> = match stdio {
         Stdio::Terminal(_) => Some(enter::terminals_of(&thread)?),
         Stdio::Streams { .. } => None,
     };
     let (theirs, ours) = stdio::open(stdio, terminals.as_ref(), process.user.uid)?;
-    let mut plan = prepare::plan(process, shared.possible, theirs, status.writer())?;
+    let mut plan = prepare::plan(process, &shared.possible, theirs, status.writer())?;
     plan.join = membership.join;
     let flags = CloneFlags::empty();
     let process = launch(&thread, plan, status, flags, membership.unified)?;

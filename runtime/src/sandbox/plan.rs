@@ -59,8 +59,8 @@ pub(super) enum Operation {
         file_system: &'static FileSystem,
         target: &'static CStr,
     },
-    /// Fills a fresh `/dev` with nodes, links and directories.
-    FillDevices,
+    /// Fills a fresh `/dev` with links and directories, and with `nodes` unless these are mounted.
+    FillDevices { nodes: bool },
     /// Makes a place to mount on below another mount; what exists stays.
     Place {
         parent: CString,
@@ -100,7 +100,7 @@ impl Operation {
         }
         let path: &CStr = match self {
             Self::Make { target, .. } => target,
-            Self::FillDevices | Self::Place { .. } => c"dev",
+            Self::FillDevices { .. } | Self::Place { .. } => c"dev",
             Self::Attach { target, .. } | Self::AttachPart { target, .. } => target,
             Self::Console => c"dev/console",
             Self::Mask(path) | Self::ReadOnly(path) => path,
@@ -114,7 +114,8 @@ impl Operation {
 pub(super) struct Credentials {
     pub(super) uid: Uid,
     pub(super) gid: Gid,
-    pub(super) groups: Vec<Gid>,
+    /// `None` where they can't be changed.
+    pub(super) groups: Option<Vec<Gid>>,
     /// What it keeps.
     pub(super) capabilities: Capabilities,
     /// What no program it executes may gain, so far as it could.

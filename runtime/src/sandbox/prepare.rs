@@ -1,6 +1,6 @@
 //! From a specification to a plan.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, openat};
 use rustix::io::Errno;
 
+use super::init::DEVICE_NODES;
 use super::paths;
 use super::plan::{Credentials, FileSystem, Operation, Plan, Program, Surroundings, c_string};
 use super::spec::{Mount, Network, Process, Source, Spec};
@@ -17,6 +18,8 @@ use crate::capability::Capabilities;
 use crate::cgroup::Membership;
 use crate::error::Error;
 use crate::mount::{MountSpace, Overlay, OverlayUpper, bind, file_system};
+use crate::namespace::Ids;
+use crate::runtime::Shared;
 use crate::sys::MountAttributes;
 
 const NO_SUID: MountAttributes = MountAttributes::NO_SUID;
@@ -57,17 +60,19 @@ static SHARED_MEMORY: FileSystem = FileSystem {
 };
 
 /// What the machine, and the caller, allow.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Possible {
     /// The capabilities that can be given on.
     pub(crate) capabilities: Capabilities,
     /// The capabilities that programs could gain if nothing were done.
     pub(crate) bounding: Capabilities,
+    /// The users and groups that there are.
+    pub(crate) ids: Ids,
 }
 
 /// The root file system and mounts of a specification.
 pub(super) fn surroundings(
-    space: &MountSpace,
+    shared: &Shared,
     spec: &Spec,
     terminals: Option<OwnedFd>,
     membership: &Membership,
@@ -81,7 +86,7 @@ pub(super) fn surroundings(
     let root = &spec.root;
     let mut lowers = root.lowers.clone();
     lowers.extend(root.stubs.clone().map(crate::Lower::Directory));
-    let overlay = space.overlay(Overlay {
+    let overlay = shared.space.overlay(Overlay {
         lowers,
         upper: root
             .upper
@@ -90,7 +95,8 @@ pub(super) fn surroundings(
         attributes,
     })?;
     let mut mounts = Mounts {
-        space,
+        space: &shared.space,
+        ids: &shared.possible.ids,
         attributes,
         files: None,
         sources: vec![],
@@ -98,7 +104,7 @@ pub(super) fn surroundings(
         covered: vec![b"dev".to_vec()],
     };
     let console = terminals.is_some();
-    mounts.add_system(terminals, membership.unified.is_some())?;
+    mounts.add_system(terminals, spec.network, membership.unified.is_some())?;
     for mount in &spec.mounts {
         mounts.add(mount)?;
     }
@@ -119,6 +125,7 @@ pub(super) fn surroundings(
 /// The mounts of a sandbox, being gathered.
 struct Mounts<'a> {
     space: &'a MountSpace,
+    ids: &'a Ids,
     attributes: MountAttributes,
     /// The number of the source that files are in, and how many there are.
     files: Option<(usize, usize)>,
@@ -129,7 +136,12 @@ struct Mounts<'a> {
 }
 
 impl Mounts<'_> {
-    fn add_system(&mut self, terminals: Option<OwnedFd>, unified: bool) -> Result<(), Error> {
+    fn add_system(
+        &mut self,
+        terminals: Option<OwnedFd>,
+        network: Network,
+        unified: bool,
+    ) -> Result<(), Error> {
         let terminals = match terminals {
             Some(terminals) => terminals,
             None => terminal::terminals().map_err(Error::system("make terminals"))?,
@@ -139,18 +151,52 @@ impl Mounts<'_> {
             target,
         };
         self.operations.push(make(&PROC, c"proc"));
-        self.operations.push(make(&SYSFS, c"sys"));
+        // A user namespace gives no view of a network that it does not own.
+        let namespaced = !self.ids.are_the_machines();
+        if namespaced && network == Network::Host {
+            self.attach_from_host(Path::new("/sys"), HARMLESS | READ_ONLY)?;
+            self.operations.push(Operation::Mask(c"sys/fs/cgroup"));
+        } else {
+            self.operations.push(make(&SYSFS, c"sys"));
+        }
         if unified {
             self.operations.push(make(&CGROUPS, c"sys/fs/cgroup"));
         }
         self.operations.push(make(&DEVICES, c"dev"));
-        self.operations.push(Operation::FillDevices);
+        self.operations
+            .push(Operation::FillDevices { nodes: !namespaced });
+        if namespaced {
+            self.attach_devices()?;
+        }
         self.operations.push(Operation::Attach {
             mount: terminals,
             target: c"dev/pts".to_owned(),
         });
         self.operations.push(make(&QUEUES, c"dev/mqueue"));
         self.operations.push(make(&SHARED_MEMORY, c"dev/shm"));
+        Ok(())
+    }
+
+    /// Mounts the host's device nodes where no others can be made.
+    fn attach_devices(&mut self) -> Result<(), Error> {
+        for (name, ..) in DEVICE_NODES {
+            self.operations.push(Operation::Place {
+                parent: c"dev".to_owned(),
+                name: name.to_owned(),
+                directory: false,
+            });
+            let path = Path::new("/dev").join(OsStr::from_bytes(name.to_bytes()));
+            self.attach_from_host(&path, NO_SUID | NO_EXEC)?;
+        }
+        Ok(())
+    }
+
+    /// Mounts something of the kernel's at its usual place, as the host has it.
+    fn attach_from_host(&mut self, path: &Path, attributes: MountAttributes) -> Result<(), Error> {
+        self.operations.push(Operation::Attach {
+            mount: bind(None, path, true, attributes).map_err(Error::path("mount", path))?,
+            target: target(path)?,
+        });
         Ok(())
     }
 
@@ -190,6 +236,7 @@ impl Mounts<'_> {
                 uid,
                 gid,
             } => {
+                self.ids.require(*uid, *gid)?;
                 let (source, path) = self
                     .file(content, *mode, (*uid, *gid))
                     .map_err(Error::path("make the file", &mount.target))?;
@@ -330,7 +377,7 @@ fn target(path: &Path) -> Result<CString, Error> {
 /// The plan of a process with these standard streams, which reports to `status`.
 pub(super) fn plan(
     process: &Process,
-    possible: Possible,
+    possible: &Possible,
     streams: Theirs,
     status: BorrowedFd<'static>,
 ) -> Result<Plan, Error> {
@@ -354,13 +401,16 @@ pub(super) fn plan(
     })
 }
 
-fn credentials(process: &Process, possible: Possible) -> Credentials {
+fn credentials(process: &Process, possible: &Possible) -> Credentials {
     let user = &process.user;
     let capabilities = process.capabilities.intersection(possible.capabilities);
     Credentials {
         uid: Uid::from_raw(user.uid),
         gid: Gid::from_raw(user.gid),
-        groups: user.groups.iter().copied().map(Gid::from_raw).collect(),
+        groups: possible
+            .ids
+            .may_set_groups()
+            .then(|| user.groups.iter().copied().map(Gid::from_raw).collect()),
         capabilities,
         unbound: Capabilities::from_bits(possible.bounding.bits() & !process.capabilities.bits()),
         no_new_privileges: process.no_new_privileges,

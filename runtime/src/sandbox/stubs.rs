@@ -91,13 +91,12 @@ fn finish(root: BorrowedFd<'_>, stub: &Stub) -> Result<(), Errno> {
 
 fn imitate(root: BorrowedFd<'_>, path: &Path, parent: &Parent) -> Result<(), Errno> {
     let owner = (Uid::from_raw(parent.uid), Gid::from_raw(parent.gid));
-    chownat(
-        root,
-        path,
-        Some(owner.0),
-        Some(owner.1),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?;
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    match chownat(root, path, Some(owner.0), Some(owner.1), flags) {
+        // An owner that the user namespace has no id for. The directory in the layer below shows user 0 then, too.
+        Err(Errno::INVAL) => {}
+        result => result?,
+    }
     let mode = Mode::from_raw_mode(parent.mode & 0o7777);
     rustix::fs::chmodat(root, path, mode, AtFlags::empty())?;
     let time = Timespec {

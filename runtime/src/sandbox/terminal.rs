@@ -66,7 +66,11 @@ const TTY_GROUP: u32 = 5;
 pub(super) fn terminals() -> Result<OwnedFd, Errno> {
     let options = [(c"ptmxmode", c"0666"), (c"mode", c"0620"), (c"gid", c"5")];
     let attributes = MountAttributes::NO_SUID | MountAttributes::NO_EXEC;
-    file_system(c"devpts", &options, attributes)
+    match file_system(c"devpts", &options, attributes) {
+        // The user namespace has no such group.
+        Err(Errno::INVAL) => file_system(c"devpts", &options[..2], attributes),
+        made => made,
+    }
 }
 
 /// Opens a terminal of that file system for a user: our end, and theirs.
@@ -80,10 +84,11 @@ pub(super) fn open(
     rustix::pty::unlockpt(&master)?;
     let slave = get_peer_terminal(master.as_fd())?;
     tcsetwinsize(&slave, size.into())?;
-    rustix::fs::fchown(
-        &slave,
-        Some(Uid::from_raw(uid)),
-        Some(Gid::from_raw(TTY_GROUP)),
-    )?;
+    let own = |group| rustix::fs::fchown(&slave, Some(Uid::from_raw(uid)), group);
+    match own(Some(Gid::from_raw(TTY_GROUP))) {
+        // As above.
+        Err(Errno::INVAL) => own(None)?,
+        owned => owned?,
+    }
     Ok((master, slave))
 }

@@ -14,6 +14,8 @@ bitflags::bitflags! {
     pub(crate) struct CloneFlags: u64 {
         /// Share memory until the new process executes a program: nothing is copied.
         const SHARED_MEMORY = libc::CLONE_VM as u64;
+        /// A user namespace.
+        const USERS = libc::CLONE_NEWUSER as u64;
         /// A mount namespace.
         const MOUNTS = libc::CLONE_NEWNS as u64;
         /// A PID namespace.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::build::{DockerfileSource, Network, SecretSource, SecretValue, Secrets};
 use engine::event::Listener;
 use engine::output::{Destination, Output, OutputSpec};
-use engine::{BuildError, Engine, ImageError};
+use engine::{BuildError, Engine, ImageError, StepError};
 
 use super::{images, other};
 use crate::args::output::{Dest, OutputArg, OutputKind};
@@ -104,9 +104,14 @@ fn failure(error: BuildError, colors: bool) -> BackendError {
         BuildError::Resolve { at, .. } | BuildError::Step { at, .. } => at.as_ref(),
         _ => None,
     };
+    let command = matches!(
+        &error,
+        BuildError::Step { source, .. } if matches!(**source, StepError::Process { .. })
+    );
     match at {
         Some(found) => BackendError::Build {
             excerpt: found.render(colors),
+            command,
             source: Box::new(error),
         },
         None => other(error),

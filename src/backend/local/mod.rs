@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::event::Listener;
+use engine::rootless::NamespaceError;
 use engine::{Engine, LayerForm};
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::cli::{Global, LayersForm};
 use crate::error::{BackendError, Error};
+use crate::rootless::Caller;
 use crate::settings::Settings;
 
 /// The engine in this process.
@@ -29,22 +31,31 @@ pub(crate) struct Local {
 
 impl Local {
     /// Opens the store that flags and environment name.
-    pub(crate) fn open(global: &Global, settings: &Settings) -> Result<Self, Error> {
-        let root = rustix::process::geteuid().is_root();
+    pub(crate) fn open(
+        global: &Global,
+        settings: &Settings,
+        caller: &Caller,
+    ) -> Result<Self, Error> {
         let engine = Engine::open(engine::Settings {
-            store: settings.store(global, root),
+            store: settings.store(global, caller.is_superuser()),
             layers: match global.layers {
                 LayersForm::Auto => LayerForm::Auto,
                 LayersForm::Erofs => LayerForm::Erofs,
                 LayersForm::Directory => LayerForm::Directory,
             },
             credentials: settings.credentials(),
+            powerless: caller.powerless(),
             proxies: settings.proxies(),
         });
         Ok(Self {
             engine: engine.map_err(other)?,
             colors: settings.allows_colors() && std::io::stderr().is_terminal(),
         })
+    }
+
+    /// Enters the user namespace of a running container. What was opened outside of it serves no more.
+    pub(crate) fn join(self, container: &str) -> Result<(), NamespaceError> {
+        self.engine.join_container(container)
     }
 }
 

@@ -11,6 +11,7 @@ fn engine(store: &tempfile::TempDir) -> Engine {
         store: store.path().to_owned(),
         layers: LayerForm::Auto,
         credentials: None,
+        powerless: None,
         proxies: image::registry::Proxies::default(),
     })
     .expect("a store")
