@@ -13,6 +13,7 @@ mod layers;
 mod outputs;
 mod real;
 mod reproducible;
+mod rootless;
 mod secrets;
 mod sharing;
 mod terminal;

@@ -19,6 +19,7 @@ pub mod registry;
 pub mod supervise;
 pub mod tar;
 pub mod tree;
+pub mod user;
 
 use std::fs;
 use std::path::{Path, PathBuf};
