@@ -34,6 +34,8 @@ pub enum Bucket {
     Origins,
     /// `hh/DIGEST/HASH`: a repository that is known to have the blob.
     Locations,
+    /// `HEX`: the beginning of a blob that is coming.
+    Partial,
     /// `HASH`: digests of a build context's files.
     Contexts,
     /// `HASH/{data,id}`: the directories of cache mounts.
@@ -60,6 +62,7 @@ impl Bucket {
             Self::Transfers => "transfers-v1",
             Self::Origins => "origins-v1",
             Self::Locations => "locations-v1",
+            Self::Partial => "partial",
             Self::Contexts => "contexts-v1",
             Self::Mounts => "mounts-v1",
             Self::Containers => "containers-v1",

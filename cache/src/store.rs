@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::bucket::Bucket;
 use crate::error::{Error, IoContext as _, optional};
 use crate::lock::{LockFile, Mode, Range, RangeLock};
-use crate::{Actions, Blobs, Images, Layers, Mounts, Transfers};
+use crate::{Actions, Blobs, Images, Layers, Mounts, Partials, Transfers};
 
 /// The version of the layout that this program reads and writes.
 const VERSION: u32 = 1;
@@ -110,6 +110,11 @@ impl Store {
     /// The directories of cache mounts.
     pub fn mounts(&self) -> Mounts<'_> {
         Mounts::new(self)
+    }
+
+    /// What has come of blobs.
+    pub fn partials(&self) -> Partials<'_> {
+        Partials::new(self)
     }
 
     /// Makes everything durable that was written before. Called once before something is reported done.
