@@ -24,8 +24,18 @@ pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 const DATA_HOME: &str = "XDG_DATA_HOME";
 /// The user's directory.
 const HOME: &str = "HOME";
+/// Where users keep their settings.
+const CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// Where users keep what is gone after a restart.
+const RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 /// Where Docker's clients keep their settings, credentials among them.
 const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// The one file with credentials, as Podman's tools have it.
+const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+/// Where registries are configured, if `--registries` does not say.
+const REGISTRIES: &str = "RBUILD_REGISTRIES";
+/// Where the system's registries are configured.
+const SYSTEM_REGISTRIES: &str = "/etc/rbuild/registries";
 
 /// Lines under a running step unless the environment says otherwise.
 const DEFAULT_LOG_LINES: usize = 6;
@@ -71,38 +81,69 @@ impl Settings {
         self.lookup(name)?.into_string().ok()
     }
 
+    /// A path; an empty one counts as none.
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.lookup(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    }
+
     /// The store's directory: the flag, the variable, else `/var/lib/rbuild` for root and the user's data directory for
     /// others.
     pub(crate) fn store(&self, global: &Global, root: bool) -> PathBuf {
-        let path = |name| {
-            self.lookup(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
         let home = || {
             if root {
                 return PathBuf::from("/var/lib/rbuild");
             }
-            path(DATA_HOME)
-                .or_else(|| Some(path(HOME)?.join(".local/share")))
+            self.path(DATA_HOME)
+                .or_else(|| Some(self.path(HOME)?.join(".local/share")))
                 .map_or_else(|| PathBuf::from(".rbuild"), |data| data.join("rbuild"))
         };
         global
             .store
             .clone()
-            .or_else(|| path(STORE))
+            .or_else(|| self.path(STORE))
             .unwrap_or_else(home)
     }
 
-    /// The file in which Docker's clients keep the credentials of registries; it need not exist.
-    pub(crate) fn credentials(&self) -> Option<PathBuf> {
-        let path = |name| {
-            self.lookup(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        let directory = path(DOCKER_CONFIG).or_else(|| Some(path(HOME)?.join(".docker")));
-        Some(directory?.join("config.json"))
+    /// The files with credentials of registries, the most important first; they need not exist. `$REGISTRY_AUTH_FILE`
+    /// alone if it is set, else Docker's `config.json` and Podman's places for `auth.json` (containers-auth.json(5)).
+    pub(crate) fn credentials(&self, root: bool) -> Vec<PathBuf> {
+        if let Some(only) = self.path(REGISTRY_AUTH_FILE) {
+            return vec![only];
+        }
+        let docker = self
+            .path(DOCKER_CONFIG)
+            .or_else(|| Some(self.path(HOME)?.join(".docker")));
+        let runtime = self
+            .path(RUNTIME_DIR)
+            .map(|directory| directory.join("containers"))
+            .or_else(|| root.then(|| PathBuf::from("/run/containers/0")));
+        let config = self.config_home().map(|config| config.join("containers"));
+        let podman = [runtime, config].into_iter().flatten();
+        docker
+            .map(|directory| directory.join("config.json"))
+            .into_iter()
+            .chain(podman.map(|directory| directory.join("auth.json")))
+            .collect()
+    }
+
+    /// The directories with the configuration of registries, the most important first: the flag's or the variable's
+    /// alone, else the user's and the system's.
+    pub(crate) fn registries(&self, global: &Global) -> Vec<PathBuf> {
+        if let Some(only) = global.registries.clone().or_else(|| self.path(REGISTRIES)) {
+            return vec![only];
+        }
+        let own = self.config_home();
+        own.map(|config| config.join("rbuild/registries"))
+            .into_iter()
+            .chain([SYSTEM_REGISTRIES.into()])
+            .collect()
+    }
+
+    fn config_home(&self) -> Option<PathBuf> {
+        self.path(CONFIG_HOME)
+            .or_else(|| Some(self.path(HOME)?.join(".config")))
     }
 
     /// The proxies that registries are reached through: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in
@@ -147,6 +188,7 @@ mod tests {
     fn global(store: Option<&str>) -> Global {
         Global {
             store: store.map(PathBuf::from),
+            registries: None,
             layers: LayersForm::Auto,
             debug: false,
         }
@@ -176,15 +218,63 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_where_docker_has_them() {
-        let both = Settings::fixed(&[("DOCKER_CONFIG", "/config"), ("HOME", "/home/me")]);
-        assert_eq!(both.credentials(), Some("/config/config.json".into()));
-        let home = Settings::fixed(&[("DOCKER_CONFIG", ""), ("HOME", "/home/me")]);
+    fn credentials_are_where_other_tools_have_them() {
+        let paths = |variables| Settings::fixed(variables).credentials(true);
         assert_eq!(
-            home.credentials(),
-            Some("/home/me/.docker/config.json".into())
+            paths(&[
+                ("DOCKER_CONFIG", "/config"),
+                ("XDG_RUNTIME_DIR", "/run/user/7"),
+                ("XDG_CONFIG_HOME", "/home/me/conf"),
+                ("HOME", "/home/me"),
+            ]),
+            [
+                "/config/config.json",
+                "/run/user/7/containers/auth.json",
+                "/home/me/conf/containers/auth.json",
+            ]
+            .map(PathBuf::from)
         );
-        assert_eq!(Settings::fixed(&[]).credentials(), None);
+        assert_eq!(
+            paths(&[("DOCKER_CONFIG", ""), ("HOME", "/home/me")]),
+            [
+                "/home/me/.docker/config.json",
+                "/run/containers/0/auth.json",
+                "/home/me/.config/containers/auth.json",
+            ]
+            .map(PathBuf::from)
+        );
+        assert_eq!(
+            Settings::fixed(&[("HOME", "/home/me")]).credentials(false),
+            [
+                "/home/me/.docker/config.json",
+                "/home/me/.config/containers/auth.json",
+            ]
+            .map(PathBuf::from)
+        );
+        assert_eq!(
+            paths(&[("REGISTRY_AUTH_FILE", "/auth"), ("HOME", "/home/me")]),
+            [PathBuf::from("/auth")]
+        );
+    }
+
+    #[test]
+    fn registries_are_configured_where_the_nearest_setting_says() {
+        let all = Settings::fixed(&[("RBUILD_REGISTRIES", "/env"), ("HOME", "/home/me")]);
+        let flag = Global {
+            registries: Some("/flag".into()),
+            ..global(None)
+        };
+        assert_eq!(all.registries(&flag), [PathBuf::from("/flag")]);
+        assert_eq!(all.registries(&global(None)), [PathBuf::from("/env")]);
+        let home = Settings::fixed(&[("HOME", "/home/me")]);
+        assert_eq!(
+            home.registries(&global(None)),
+            [
+                "/home/me/.config/rbuild/registries",
+                "/etc/rbuild/registries"
+            ]
+            .map(PathBuf::from)
+        );
     }
 
     #[test]

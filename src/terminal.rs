@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, Once, PoisonError};
 
 use engine::containers::TerminalSize;
-use rustix::termios::{self, OptionalActions, Termios};
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
 use crate::error::Error;
 
@@ -39,7 +39,7 @@ fn size(terminal: impl AsFd) -> Option<(u16, u16)> {
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
-/// The mode that the terminal had, while it is raw. Outside the guard because a panic must restore it too, and with
+/// The mode that the terminal had, while it has another. Outside the guard because a panic must restore it too, and with
 /// `panic = "abort"` only its hook runs.
 static ORIGINAL: Mutex<Option<Termios>> = Mutex::new(None);
 
@@ -50,20 +50,45 @@ pub(crate) struct RawMode(());
 impl RawMode {
     /// Makes the terminal on standard input raw: every key goes to the container.
     pub(crate) fn enter() -> Result<Self, Error> {
-        let failed = |source: rustix::io::Errno| Error::Io {
-            action: "set the terminal's mode",
-            source: source.into(),
-        };
-        let stdin = std::io::stdin();
-        let original = termios::tcgetattr(&stdin).map_err(failed)?;
-        let mut raw = original.clone();
-        raw.make_raw();
-        restore_on_panic();
-        *ORIGINAL.lock().unwrap_or_else(PoisonError::into_inner) = Some(original);
-        let guard = Self(());
-        termios::tcsetattr(&stdin, OptionalActions::Drain, &raw).map_err(failed)?;
-        Ok(guard)
+        change_input(Termios::make_raw)?;
+        Ok(Self(()))
     }
+}
+
+/// Standard input's terminal without echo, until dropped.
+#[derive(Debug)]
+pub(crate) struct Hidden(());
+
+impl Hidden {
+    /// Stops the terminal on standard input from showing what is typed.
+    pub(crate) fn enter() -> Result<Self, Error> {
+        change_input(|mode| mode.local_modes.remove(LocalModes::ECHO))?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Changes the mode of the terminal on standard input, which [`restore`] undoes.
+fn change_input(change: impl FnOnce(&mut Termios)) -> Result<(), Error> {
+    let failed = |source: rustix::io::Errno| Error::Io {
+        action: "set the terminal's mode",
+        source: source.into(),
+    };
+    let stdin = std::io::stdin();
+    let original = termios::tcgetattr(&stdin).map_err(failed)?;
+    let mut changed = original.clone();
+    change(&mut changed);
+    restore_on_panic();
+    *ORIGINAL.lock().unwrap_or_else(PoisonError::into_inner) = Some(original);
+    termios::tcsetattr(&stdin, OptionalActions::Drain, &changed).map_err(|error| {
+        restore();
+        failed(error)
+    })
 }
 
 impl Drop for RawMode {

@@ -31,8 +31,10 @@ pub struct Settings {
     pub store: PathBuf,
     /// How layers are mounted.
     pub layers: LayerForm,
-    /// Where registry credentials are (`config.json` of the Docker client); `None` for none.
-    pub credentials: Option<PathBuf>,
+    /// Where registry credentials are: files like Docker's `config.json`, the most important first.
+    pub credentials: Vec<PathBuf>,
+    /// Where registries are configured: directories with `REGISTRY/hosts.toml`, the most important first.
+    pub registries: Vec<PathBuf>,
     /// Why this process is an ordinary user's without a user namespace, if it is: then nothing can be run or mounted.
     pub powerless: Option<Arc<NamespaceError>>,
     /// Through which proxies registries are reached.

@@ -307,14 +307,12 @@ pub enum ImageError {
     /// A step that the image is made of failed while it was sealed.
     #[error(transparent)]
     Sealing(#[from] Arc<StepError>),
-    /// The file with the credentials of registries cannot be used.
-    #[error("cannot use the credentials in `{}`", path.display())]
-    Credentials {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: image::registry::CredentialError,
-    },
+    /// The credentials of registries cannot be read or kept.
+    #[error("cannot use the credentials of registries")]
+    Credentials(#[from] image::registry::CredentialError),
+    /// A text that no image's name can begin with.
+    #[error("`{0}` is not a registry: it is a host with a dot or a port, or `localhost`")]
+    NotARegistry(String),
     /// The store has lost a layer, and no registry is known to have it.
     #[error("layer `{layer}` of `{image}` is not in the store; pull the image again")]
     LostLayer {

@@ -69,13 +69,14 @@ pub enum Error {
         /// The SHA-256 of the tar that came.
         actual: DiffId,
     },
-    /// A layer whose blob is kept elsewhere than in the registry (Windows base layers).
-    #[error("layer {digest} is foreign ({media_type}); such layers cannot be pulled")]
-    ForeignLayer {
-        /// The blob.
-        digest: Digest,
-        /// Its media type.
-        media_type: String,
+    /// Neither the mirrors of a registry nor itself could give something.
+    #[error("its mirrors failed ({}), and then the registry", said(mirrors))]
+    Mirrors {
+        /// The mirrors, and what became of each.
+        mirrors: Vec<(String, Error)>,
+        /// What became of the registry itself.
+        #[source]
+        registry: Box<Error>,
     },
     /// A layer's tar is damaged, or could not be written.
     #[error("cannot bring in layer {blob}")]
@@ -135,6 +136,19 @@ pub enum Error {
     Interrupted,
 }
 
+impl Error {
+    /// Whether bytes were not what they should be, so that those of another source may be better.
+    pub(crate) fn is_content(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongDigest { .. }
+                | Self::WrongSize { .. }
+                | Self::Layer { .. }
+                | Self::Decompress { .. }
+        )
+    }
+}
+
 /// Gives an I/O error the name of what was tried.
 pub(crate) trait IoContext<T> {
     fn doing(self, action: &'static str) -> Result<T, Error>;
@@ -144,6 +158,13 @@ impl<T> IoContext<T> for Result<T, std::io::Error> {
     fn doing(self, action: &'static str) -> Result<T, Error> {
         self.map_err(|source| Error::Io { action, source })
     }
+}
+
+fn said(mirrors: &[(String, Error)]) -> String {
+    let each = mirrors
+        .iter()
+        .map(|(name, error)| format!("`{name}`: {error}"));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 fn list(names: &[String]) -> String {

@@ -2,7 +2,8 @@
 //!
 //! First the documents ([`fetch_image`]), then, when they are wanted, the layers ([`fetch_layers`]). A layer's bytes
 //! pass once from the network to its files: a task verifies the blob while it arrives, a thread decompresses, hashes
-//! and indexes the tar. A bounded channel lies between them, so a slow disk slows the sender.
+//! and indexes the tar. A bounded channel lies between them, so a slow disk slows the sender. What has come of a long
+//! blob is kept until the layer is whole, so that after an interruption, of the program too, only the rest must come.
 
 use std::collections::HashSet;
 use std::io;
@@ -12,21 +13,23 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use layer::{DiffId, Digest};
 
 use crate::config::ImageConfig;
-use crate::error::Error;
+use crate::error::{Error, IoContext as _};
 use crate::manifest::{Descriptor, Document, Index, Manifest, ManifestProblem};
-use crate::media_type;
 use crate::platform::{self, Platform};
 use crate::reference::Reference;
 use crate::registry::{BlobStream, Client};
-use crate::transfer::{KnownBlob, LayerSink, Observer, Phase, Update};
+use crate::transfer::{KnownBlob, LayerSink, Observer, PartialBlob, Phase, Update};
 
 mod inflow;
 pub(crate) mod receive;
 
+use inflow::Keeper;
 use receive::{Incoming, receive};
 
 /// How many layers come at the same time.
 const PARALLEL: usize = 4;
+/// What came of blobs shorter than this is not kept over interruptions: it comes again as fast.
+const KEPT_MIN: u64 = 1 << 20;
 /// How deep indexes may be nested.
 const NESTING_MAX: usize = 4;
 
@@ -212,34 +215,74 @@ pub async fn fetch_layer(
         progress(Phase::Exists, layer.blob.size);
         return Ok(());
     }
-    if media_type::is_foreign_layer(&layer.blob.media_type) {
-        return Err(Error::ForeignLayer {
-            digest: layer.blob.digest,
-            media_type: layer.blob.media_type.clone(),
-        });
-    }
     progress(Phase::Downloading, 0);
-    let blob = client.blob(reference.repository(), &layer.blob).await?;
-    let incoming = Incoming {
-        name: layer.blob.digest.to_string(),
-        expected: layer.diff_id,
-        blob: Some(KnownBlob::from(&layer.blob)),
-        repository: Some(reference.repository().clone()),
-    };
+    let repository = reference.repository();
     let arrived = |done| progress(Phase::Downloading, done);
-    store_layer(blob, incoming, Arc::clone(sink), arrived).await?;
-    progress(Phase::Done, layer.blob.size);
-    Ok(())
+    let mut first = 0;
+    loop {
+        let mut blob = client.blob(repository, &layer.blob, first)?;
+        let partial = match layer.blob.size {
+            KEPT_MIN.. => sink.partial(&layer.blob.digest).map_err(Error::Store)?,
+            _ => None,
+        };
+        let keeper = partial
+            .as_ref()
+            .map(|partial| resume(&mut blob, &**partial, &layer.blob));
+        let keeper = keeper.transpose()?;
+        let was_kept = keeper.as_ref().is_some_and(Keeper::has_some);
+        let incoming = Incoming {
+            name: layer.blob.digest.to_string(),
+            expected: layer.diff_id,
+            blob: Some(KnownBlob::from(&layer.blob)),
+            repository: Some(repository.clone()),
+        };
+        let result = store_layer(&mut blob, keeper, incoming, Arc::clone(sink), arrived).await;
+        let worth_keeping = result.as_ref().is_err_and(|error| !error.is_content());
+        if let Some(partial) = partial.filter(|_| !worth_keeping) {
+            partial.discard();
+        }
+        match (result, blob.after_wrong_bytes()) {
+            // What was kept may have been wrong: all comes again.
+            (Err(error), _) if error.is_content() && was_kept => {}
+            (Err(error), Some(next)) if error.is_content() => first = next,
+            (result, _) => {
+                result?;
+                progress(Phase::Done, layer.blob.size);
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Has a download begin with what was kept of it.
+fn resume(
+    blob: &mut BlobStream,
+    partial: &dyn PartialBlob,
+    wanted: &Descriptor,
+) -> Result<Keeper, Error> {
+    let file = partial.file();
+    let kept = file
+        .metadata()
+        .doing("look at what was kept of a download")?
+        .len();
+    let known = if kept > wanted.size { 0 } else { kept };
+    if known < kept {
+        file.set_len(0)
+            .doing("forget what was kept of a download")?;
+    }
+    blob.resume(Arc::clone(&file), known);
+    Ok(Keeper::new(file, known))
 }
 
 /// Passes a blob to the thread that takes it apart. `arrived` hears how many bytes have come.
 async fn store_layer(
-    blob: BlobStream,
+    blob: &mut BlobStream,
+    keeper: Option<Keeper>,
     incoming: Incoming,
     sink: Arc<dyn LayerSink>,
     arrived: impl Fn(u64),
 ) -> Result<(), Error> {
-    let (outflow, inflow) = inflow::channel();
+    let (outflow, inflow) = inflow::channel(keeper);
     let thread = tokio::task::spawn_blocking(move || receive(inflow, incoming, &*sink));
     let sent = feed(blob, outflow, arrived).await;
     let received = thread.await.map_err(|error| Error::Io {
@@ -251,7 +294,7 @@ async fn store_layer(
 }
 
 async fn feed(
-    mut blob: BlobStream,
+    blob: &mut BlobStream,
     outflow: inflow::Outflow,
     arrived: impl Fn(u64),
 ) -> Result<(), Error> {

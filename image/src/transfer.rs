@@ -1,6 +1,7 @@
 //! Where layers come from and go to: the caller's store, behind three small traits, and an observer.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use layer::{DiffId, Digest};
 
@@ -16,6 +17,19 @@ pub trait LayerSink: Send + Sync {
 
     /// Begins a new layer. Dropping what this gives discards it.
     fn begin(&self) -> Result<Box<dyn LayerDraft>, StoreError>;
+
+    /// A place for the bytes of a blob while they come, with those that earlier attempts left there. `None` if nothing
+    /// is to be kept, or another one is bringing in this blob.
+    fn partial(&self, blob: &Digest) -> Result<Option<Box<dyn PartialBlob>>, StoreError>;
+}
+
+/// The beginning of a blob, kept over interruptions. Nobody has verified it.
+pub trait PartialBlob: Send + Sync {
+    /// Its file, open for reading and writing.
+    fn file(&self) -> Arc<File>;
+
+    /// Forgets it: the blob is whole, or what came of it is wrong.
+    fn discard(self: Box<Self>);
 }
 
 /// A layer that is being written.

@@ -104,6 +104,30 @@ pub(crate) struct Pushed {
     pub size: u64,
 }
 
+/// A user and a password.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    pub user: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a login was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// In a file, unencrypted.
+    File(PathBuf),
+    /// With a credential helper.
+    Helper,
+}
+
 /// An image in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ImageSummary {

@@ -17,8 +17,8 @@ pub(crate) use containers::{
     LogQuery, Process, PullPolicy, RunRequest, Streams, VolumeMount,
 };
 pub(crate) use images::{
-    BuildRequest, Built, ContainerNetwork, Dockerfile, ImageDetail, ImageSummary, Pulled, Pushed,
-    Removal, Secret,
+    BuildRequest, Built, ContainerNetwork, Dockerfile, ImageDetail, ImageSummary, Kept, Login,
+    Pulled, Pushed, Removal, Secret,
 };
 pub(crate) use local::Local;
 
@@ -41,6 +41,15 @@ pub(crate) trait Backend: Sized {
 
     /// Sends an image to the registry in its name.
     async fn push(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pushed, BackendError>;
+
+    /// Logs in to a registry (by address or host, or nothing for Docker Hub), and keeps the login.
+    async fn log_in(&self, registry: &str, login: &Login) -> Result<Kept, BackendError>;
+
+    /// Logs in with what is kept; `false` if that is nothing.
+    async fn log_in_again(&self, registry: &str) -> Result<bool, BackendError>;
+
+    /// Forgets a login.
+    async fn log_out(&self, registry: &str) -> Result<(), BackendError>;
 
     /// All images, the newest first.
     async fn images(&self) -> Result<Vec<ImageSummary>, BackendError>;

@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    build, containers, exec, history, images, inspect, logs, pull, push, run, save, stop,
+    build, containers, exec, history, images, inspect, login, logs, pull, push, run, save, stop,
 };
 
 /// Builds Dockerfiles: in parallel, from cache, without a daemon; and runs the result
@@ -40,6 +40,9 @@ pub(crate) struct Global {
     /// Where images, layers, the cache and containers are kept [env: RBUILD_STORE]
     #[arg(long, global = true, value_name = "DIR", display_order = 900)]
     pub store: Option<PathBuf>,
+    /// Where registries are configured: a directory with REGISTRY/hosts.toml [env: RBUILD_REGISTRIES]
+    #[arg(long, global = true, value_name = "DIR", display_order = 900)]
+    pub registries: Option<PathBuf>,
     /// How layers are put together for steps and containers
     #[arg(
         long,
@@ -93,6 +96,10 @@ pub(crate) enum Command {
     Pull(pull::PullArgs),
     /// Send an image to a registry
     Push(push::PushArgs),
+    /// Log in to a registry
+    Login(login::LoginArgs),
+    /// Log out of a registry
+    Logout(login::LogoutArgs),
     /// Give an image another name
     Tag(images::TagArgs),
     /// Remove images
@@ -165,9 +172,15 @@ fn command_position(arguments: &[OsString]) -> Option<usize> {
     let mut at = 1;
     loop {
         match arguments.get(at)?.to_str() {
-            Some("--store" | "--layers" | "--layers-form") => at += 2,
+            Some("--store" | "--registries" | "--layers" | "--layers-form") => at += 2,
             Some("-D" | "--debug") => at += 1,
-            Some(flag) if flag.starts_with("--store=") || flag.starts_with("--layers") => at += 1,
+            Some(flag)
+                if flag.starts_with("--store=")
+                    || flag.starts_with("--registries=")
+                    || flag.starts_with("--layers") =>
+            {
+                at += 1;
+            }
             _ => return Some(at),
         }
     }

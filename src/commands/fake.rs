@@ -12,8 +12,8 @@ use serde_json::json;
 use super::{Context, dispatch};
 use crate::backend::{
     Attached, Backend, BuildRequest, Built, ContainerDetail, ContainerNetwork, ContainerState,
-    ContainerSummary, Ended, ExecRequest, ImageDetail, ImageSummary, LogPiece, LogQuery, Process,
-    Pulled, Pushed, Removal, RunRequest, Streams, VolumeMount,
+    ContainerSummary, Ended, ExecRequest, ImageDetail, ImageSummary, Kept, LogPiece, LogQuery,
+    Login, Process, Pulled, Pushed, Removal, RunRequest, Streams, VolumeMount,
 };
 use crate::cli;
 use crate::error::BackendError;
@@ -247,6 +247,27 @@ impl Backend for Fake {
             digest: "sha256:77".to_owned(),
             size: 500,
         })
+    }
+
+    async fn log_in(&self, registry: &str, login: &Login) -> Result<Kept, BackendError> {
+        let Login { user, password } = login;
+        self.call(
+            "registry",
+            registry,
+            format!("log_in {registry} {user} {password}"),
+        )?;
+        Ok(match registry {
+            "helped.io" => Kept::Helper,
+            _ => Kept::File("/home/me/.docker/config.json".into()),
+        })
+    }
+
+    async fn log_in_again(&self, registry: &str) -> Result<bool, BackendError> {
+        Ok(registry == "known.io")
+    }
+
+    async fn log_out(&self, registry: &str) -> Result<(), BackendError> {
+        self.call("registry", registry, format!("log_out {registry}"))
     }
 
     async fn images(&self) -> Result<Vec<ImageSummary>, BackendError> {

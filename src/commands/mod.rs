@@ -6,6 +6,7 @@ pub(crate) mod exec;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod inspect;
+pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod pull;
 pub(crate) mod push;
@@ -59,6 +60,8 @@ pub(crate) async fn dispatch<B: Backend>(
         Command::Images(args) => images::list(&args, cx).await,
         Command::Pull(args) => pull::run(args, cx).await,
         Command::Push(args) => push::run(args, cx).await,
+        Command::Login(args) => login::login(args, cx).await,
+        Command::Logout(args) => login::logout(args, cx).await,
         Command::Tag(args) => images::tag(&args, cx).await,
         Command::Rmi(args) => images::remove(args, cx).await,
         Command::Inspect(args) => inspect::run(args, cx).await,

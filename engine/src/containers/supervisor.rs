@@ -149,7 +149,8 @@ fn begin(arguments: Vec<OsString>) -> Result<(Engine, Started), ContainerError> 
     let engine = Engine::open(Settings {
         store: PathBuf::from(store),
         layers: form_of(&form),
-        credentials: None,
+        credentials: Vec::new(),
+        registries: Vec::new(),
         powerless: None,
         proxies: image::registry::Proxies::default(),
     })?;

@@ -81,7 +81,7 @@ impl Engine {
         let sink = Arc::new(StoreSink::new(self));
         let into: Arc<dyn LayerSink> = Arc::clone(&sink) as _;
         let observer: Arc<dyn Observer> = Arc::new(RowObserver::new(row.clone()));
-        fetch_layers(self.client()?, remote, &into, &observer).await?;
+        fetch_layers(self.registry(), remote, &into, &observer).await?;
         let layers: Vec<_> = remote.layers.iter().map(|layer| layer.diff_id).collect();
         blocking(move || sink.settle(&layers)).await
     }

@@ -8,6 +8,7 @@ mod client;
 mod find;
 mod layers;
 mod list;
+mod login;
 mod names;
 mod observer;
 mod push;
@@ -18,7 +19,7 @@ mod sink;
 mod source;
 mod work;
 
-pub use image::registry::Proxies;
+pub use image::registry::{Kept, Proxies, key_of, registry_of};
 pub use image::{Reference, ReferenceError};
 
 pub use self::archive::{ArchiveSource, Loaded};

@@ -80,7 +80,7 @@ impl Engine {
         };
         let source: Arc<dyn LayerSource> = Arc::new(StoreSource::for_registry(self));
         let observer: Arc<dyn Observer> = Arc::new(RowObserver::new(row.clone()));
-        let client = self.client()?;
+        let client = self.registry();
         Ok(push(client, image, targets, &options, &source, &observer).await?)
     }
 }

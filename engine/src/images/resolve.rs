@@ -61,7 +61,7 @@ impl Engine {
         if !pull && let Some(image) = self.local_image(reference)? {
             return Ok(image);
         }
-        let remote = fetch_image(self.client()?, reference, &Platform::host()).await?;
+        let remote = fetch_image(self.registry(), reference, &Platform::host()).await?;
         self.store().blobs().put(&remote.id, &remote.config_bytes)?;
         if let Some(row) = row {
             let resolved = reference.with_digest(remote.target.digest);

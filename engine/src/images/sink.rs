@@ -5,11 +5,12 @@
 //! for the layers below it.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use image::transfer::{self, KnownBlob, LayerFiles, LayerSink, ReceivedLayer};
 use image::{MediaTypes, Repository, StoreError};
-use layer::{ContentDigest, DiffId, Index, LayerTree, View};
+use layer::{ContentDigest, DiffId, Digest, Index, LayerTree, View};
 
 use crate::engine::{Engine, create_files};
 use crate::error::ImageError;
@@ -35,6 +36,9 @@ struct Blob {
     known: KnownBlob,
     repository: Option<Repository>,
 }
+
+/// The beginning of a blob.
+struct Partial(cache::Partial);
 
 /// A layer that is being written.
 struct Draft {
@@ -165,12 +169,28 @@ impl LayerSink for StoreSink {
         Ok(held.contains_key(layer) || self.engine.store().layers().get(layer)?.is_some())
     }
 
+    fn partial(&self, blob: &Digest) -> Result<Option<Box<dyn transfer::PartialBlob>>, StoreError> {
+        let partial = self.engine.store().partials().open(blob)?;
+        Ok(partial.map(|partial| Box::new(Partial(partial)) as _))
+    }
+
     fn begin(&self) -> Result<Box<dyn transfer::LayerDraft>, StoreError> {
         Ok(Box::new(Draft {
             engine: self.engine.clone(),
             held: Arc::clone(&self.held),
             files: self.engine.store().layers().begin()?,
         }))
+    }
+}
+
+impl transfer::PartialBlob for Partial {
+    fn file(&self) -> Arc<File> {
+        self.0.file()
+    }
+
+    fn discard(self: Box<Self>) {
+        // What stays is removed when it is old.
+        self.0.discard().ok();
     }
 }
 

@@ -18,7 +18,8 @@ fn engine() -> (tempfile::TempDir, Engine) {
     let engine = Engine::open(Settings {
         store: directory.path().join("store"),
         layers: LayerForm::Auto,
-        credentials: None,
+        credentials: Vec::new(),
+        registries: Vec::new(),
         powerless: None,
         proxies: super::Proxies::default(),
     });

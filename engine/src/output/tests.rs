@@ -26,7 +26,8 @@ fn engine(directory: &Path) -> Engine {
     Engine::open(Settings {
         store: directory.join("store"),
         layers: LayerForm::Auto,
-        credentials: None,
+        credentials: Vec::new(),
+        registries: Vec::new(),
         powerless: None,
         proxies: Proxies::default(),
     })

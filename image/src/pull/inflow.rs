@@ -1,7 +1,10 @@
 //! The channel between the network and the thread that reads: bounded, and with an end that cannot be mistaken for a
 //! broken connection.
 
+use std::fs::File;
 use std::io::{self, BufRead, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
@@ -26,14 +29,45 @@ pub(super) struct Inflow {
     parts: mpsc::Receiver<Part>,
     current: Bytes,
     ended: bool,
+    keeper: Option<Keeper>,
 }
 
-pub(super) fn channel() -> (Outflow, Inflow) {
+/// Keeps what comes in a file, so that it need not come again.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    file: Arc<File>,
+    /// How much of what comes is in the file already.
+    known: u64,
+    at: u64,
+}
+
+impl Keeper {
+    /// One whose file has the first `known` bytes.
+    pub(super) fn new(file: Arc<File>, known: u64) -> Self {
+        Self { file, known, at: 0 }
+    }
+
+    /// Whether its file had something to begin with.
+    pub(super) fn has_some(&self) -> bool {
+        self.known > 0
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let skipped = self.known.saturating_sub(self.at).min(bytes.len() as u64);
+        let new = &bytes[usize::try_from(skipped).unwrap_or(bytes.len())..];
+        self.file.write_all_at(new, self.at + skipped)?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+pub(super) fn channel(keeper: Option<Keeper>) -> (Outflow, Inflow) {
     let (sender, parts) = mpsc::channel(WAITING_MAX);
     let inflow = Inflow {
         parts,
         current: Bytes::new(),
         ended: false,
+        keeper,
     };
     (Outflow(sender), inflow)
 }
@@ -55,7 +89,14 @@ impl BufRead for Inflow {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.current.is_empty() && !self.ended {
             match self.parts.blocking_recv() {
-                Some(Part::Bytes(bytes)) => self.current = bytes,
+                Some(Part::Bytes(bytes)) => {
+                    // Where there is no room to keep it, it would have to come again; that is all.
+                    self.keeper = self
+                        .keeper
+                        .take()
+                        .and_then(|mut keeper| keeper.keep(&bytes).is_ok().then_some(keeper));
+                    self.current = bytes;
+                }
                 Some(Part::End) => self.ended = true,
                 None => return Err(io::ErrorKind::ConnectionAborted.into()),
             }

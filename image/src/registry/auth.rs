@@ -2,7 +2,7 @@
 //! one repository to whoever shows the right credentials, or to anyone for public ones.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::Client;
 use super::challenge::{self, Challenge};
 use super::credentials::Credential;
-use super::endpoint::is_private;
+use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::request::{Call, LOGIN_REFUSED, read_bounded};
 
@@ -28,7 +28,9 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// What a registry is asked to allow.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Scope {
-    pub(super) registry: String,
+    /// The server, by its address.
+    pub(super) server: String,
+    /// The repository; empty for none.
     pub(super) path: String,
     pub(super) push: bool,
     /// A further repository, to be read only.
@@ -56,12 +58,23 @@ struct Answer {
 }
 
 impl Scope {
+    /// Nothing but to be let in.
+    pub(super) fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            server: endpoint.key().to_owned(),
+            path: String::new(),
+            push: false,
+            from: None,
+        }
+    }
+
     /// In the words of the token protocol.
     fn texts(&self) -> Vec<String> {
         let actions = if self.push { "pull,push" } else { "pull" };
         let own = format!("repository:{}:{actions}", self.path);
         let from = self.from.as_ref();
-        std::iter::once(own)
+        let own = (!self.path.is_empty()).then_some(own);
+        own.into_iter()
             .chain(from.map(|path| format!("repository:{path}:pull")))
             .collect()
     }
@@ -94,8 +107,7 @@ impl Client {
     /// Answers a challenge: afterwards [`Tokens::get`] has what the registry wants. `refused` is what it did not take.
     pub(super) async fn authenticate(
         &self,
-        call: &Call<'_>,
-        registry: &Url,
+        call: &Call,
         answer: &Response,
         refused: Option<HeaderValue>,
     ) -> Result<(), RegistryError> {
@@ -106,18 +118,14 @@ impl Client {
             .filter_map(|header| header.to_str().ok())
             .flat_map(challenge::parse)
             .collect();
-        let credential = self
-            .inner
-            .settings
-            .credentials
-            .look_up(&call.scope.registry);
+        let credential = self.credential(call).await?;
         let bearer = challenges.iter().find_map(|challenge| match challenge {
             Challenge::Bearer { realm, service, .. } => Some((realm, service)),
             Challenge::Basic => None,
         });
         let token = match (bearer, &credential) {
             (Some((realm, service)), _) => {
-                let realm = check_realm(call, registry, realm)?;
+                let realm = check_realm(call, realm)?;
                 self.fetch_token(call, realm, service.as_deref(), credential.as_ref())
                     .await?
             }
@@ -138,14 +146,29 @@ impl Client {
         Ok(())
     }
 
+    /// What we can show to a server. A credential helper may have to be asked.
+    async fn credential(&self, call: &Call) -> Result<Option<Credential>, RegistryError> {
+        let credentials = Arc::clone(&self.inner.settings.credentials);
+        let (registry, path) = (call.endpoint.name.clone(), call.scope.path.clone());
+        let found = tokio::task::spawn_blocking(move || credentials.look_up(&registry, &path));
+        let found = found
+            .await
+            .map_err(|error| RegistryError::Setup(Box::new(error)))?;
+        found.map_err(|source| RegistryError::Credentials {
+            registry: call.endpoint.name.clone(),
+            source,
+        })
+    }
+
     async fn fetch_token(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         mut realm: Url,
         service: Option<&str>,
         credential: Option<&Credential>,
     ) -> Result<Token, RegistryError> {
-        let http = self.inner.http.get(&self.inner.settings)?;
+        let transport = &call.endpoint.http;
+        let http = transport.get(&self.inner.settings)?;
         let mut parameters: Vec<(&str, &str)> = Vec::new();
         parameters.extend(service.map(|service| ("service", service)));
         let scopes = call.scope.texts();
@@ -175,7 +198,7 @@ impl Client {
                 http.get(realm)
             }
         };
-        let answer = self.patiently(&request).await?;
+        let answer = self.patiently(transport, &request).await?;
         if !answer.status().is_success() {
             return Err(call.refuse(answer).await);
         }
@@ -184,11 +207,10 @@ impl Client {
     }
 }
 
-/// Credentials go over HTTPS only, or stay inside this machine.
-fn check_realm(call: &Call<'_>, registry: &Url, realm: &str) -> Result<Url, RegistryError> {
+/// Credentials go over HTTPS only, or to where the configuration wants plain HTTP.
+fn check_realm(call: &Call, realm: &str) -> Result<Url, RegistryError> {
     let realm = Url::parse(realm).map_err(|_| call.protocol("its token server has no address"))?;
-    let safe = realm.scheme() == "https" || (registry.scheme() == "http" && is_private(&realm));
-    if safe {
+    if call.endpoint.is_safe(&realm) {
         Ok(realm)
     } else {
         Err(call.protocol("its token server does not use HTTPS"))

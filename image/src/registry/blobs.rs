@@ -1,26 +1,48 @@
-//! Blobs out of a registry.
+//! Blobs out of a registry: from whichever server has them.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use layer::Digest;
 use reqwest::header::{CONTENT_RANGE, RANGE};
-use reqwest::{Response, StatusCode};
+use reqwest::{Response, StatusCode, Url};
 use sha2::{Digest as _, Sha256};
 
-use super::request::{Access, Call, is_temporary};
+use super::endpoint::{Endpoint, Purpose};
+use super::fallback::Failures;
+use super::request::{Access, Call};
 use super::{Client, RegistryError, retry};
-use crate::error::Error;
+use crate::error::{Error, IoContext as _};
 use crate::manifest::Descriptor;
+use crate::media_type;
 use crate::reference::Repository;
 
 /// How often a download that broke off is taken up again without a single byte more.
 const RESUMES: u32 = 3;
+/// How much of what was kept is read at a time.
+const READ: u64 = 1 << 20;
+/// The most addresses of a foreign layer that are tried.
+const URLS_MAX: usize = 8;
+
+/// Where a blob may be had.
+struct Source {
+    call: Call,
+    url: Url,
+}
 
 /// A blob on its way: its length and digest are verified at its end. A download that breaks off is taken up where it
-/// stopped.
+/// stopped, if need be from another server.
 pub struct BlobStream {
     client: Client,
-    repository: Repository,
     descriptor: Descriptor,
+    sources: Vec<Source>,
+    /// Which of them is asked, and which gave the first byte.
+    current: usize,
+    first: usize,
+    failed: Failures,
+    kept: Option<Kept>,
     answer: Option<Response>,
     /// Bytes that the answer repeats and that are to be passed over.
     repeated: u64,
@@ -29,11 +51,17 @@ pub struct BlobStream {
     failures: u32,
 }
 
+/// What an earlier download left.
+struct Kept {
+    file: Arc<File>,
+    length: u64,
+}
+
 impl Client {
     /// Whether a repository has a blob.
     pub async fn has_blob(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
         let what = format!("pushing to {}", repository.familiar());
-        let call = Call::new(repository, Access::Push, what);
+        let call = self.pushing(repository, what)?;
         let url = call.url(&format!("blobs/{digest}"))?;
         let answer = self
             .send(&call, &url, |http| http.head(url.clone()))
@@ -45,24 +73,27 @@ impl Client {
         }
     }
 
-    /// A blob as a stream.
-    pub async fn blob(
+    /// A blob as a stream, from the source of the number `first` and those after it. Nothing is sent yet.
+    pub fn blob(
         &self,
         repository: &Repository,
         descriptor: &Descriptor,
+        first: usize,
     ) -> Result<BlobStream, Error> {
-        let mut stream = BlobStream {
+        Ok(BlobStream {
             client: self.clone(),
-            repository: repository.clone(),
             descriptor: descriptor.clone(),
+            sources: self.sources(repository, descriptor)?,
+            current: first,
+            first,
+            failed: Failures::default(),
+            kept: None,
             answer: None,
             repeated: 0,
             received: 0,
             hasher: Sha256::new(),
             failures: 0,
-        };
-        stream.connect().await?;
-        Ok(stream)
+        })
     }
 
     /// A small blob, whole: a config.
@@ -71,12 +102,42 @@ impl Client {
         repository: &Repository,
         descriptor: &Descriptor,
     ) -> Result<Vec<u8>, Error> {
-        let mut stream = self.blob(repository, descriptor).await?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = stream.next().await? {
-            bytes.extend_from_slice(&chunk);
+        let mut first = 0;
+        loop {
+            let mut stream = self.blob(repository, descriptor, first)?;
+            match (stream.rest().await, stream.after_wrong_bytes()) {
+                (Err(error), Some(next)) if error.is_content() => first = next,
+                (result, _) => return result,
+            }
         }
-        Ok(bytes)
+    }
+
+    /// Where a blob may be had: the addresses of a foreign layer, the mirrors, the registry.
+    fn sources(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+    ) -> Result<Vec<Source>, RegistryError> {
+        let servers = self.servers(repository, Purpose::Pull)?;
+        let what = || format!("blob {} of {}", descriptor.digest, repository.familiar());
+        let mut sources = Vec::new();
+        if media_type::is_foreign_layer(&descriptor.media_type) {
+            let urls = descriptor
+                .urls
+                .iter()
+                .filter_map(|url| Url::parse(url).ok());
+            let safe = |url: &Url| servers.iter().all(|server| server.is_safe(url));
+            sources.extend(urls.filter(safe).take(URLS_MAX).map(|url| Source {
+                call: Call::of_registry(&Endpoint::foreign(&url), what()),
+                url,
+            }));
+        }
+        for server in &servers {
+            let call = Call::new(server, repository, Access::Pull, what());
+            let url = call.url(&format!("blobs/{}", descriptor.digest))?;
+            sources.push(Source { call, url });
+        }
+        Ok(sources)
     }
 }
 
@@ -84,8 +145,15 @@ impl BlobStream {
     /// The next bytes. `None` once all are there and they are the right ones.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
+            if let Some(bytes) = self.next_kept().await? {
+                return Ok(Some(bytes));
+            }
+            if self.received == self.descriptor.size && self.answer.is_none() {
+                return self.verify().map(|()| None);
+            }
             let Some(answer) = &mut self.answer else {
-                return Ok(None);
+                self.connect().await?;
+                continue;
             };
             match self.client.next_bytes(answer).await {
                 Ok(Some(bytes)) => {
@@ -94,17 +162,57 @@ impl BlobStream {
                         return Ok(Some(bytes));
                     }
                 }
-                Ok(None) if self.received >= self.descriptor.size => {
-                    self.answer = None;
-                    self.verify()?;
-                }
-                Ok(None) if self.failures >= RESUMES => return Err(self.wrong_size()),
-                Err(error) if self.failures >= RESUMES || !is_temporary(&error) => {
-                    return Err(error.into());
-                }
-                Ok(None) | Err(_) => self.resume().await?,
+                Ok(None) if self.received >= self.descriptor.size => self.answer = None,
+                Ok(None) => self.broken_off(self.wrong_size()).await?,
+                Err(error) => self.broken_off(error.into()).await?,
             }
         }
+    }
+
+    /// Begins with what an earlier download left of the blob in a file.
+    pub(crate) fn resume(&mut self, file: Arc<File>, length: u64) {
+        self.kept = Some(Kept { file, length });
+    }
+
+    /// Which source to begin with when what came turned out to be wrong; `None` if there is no better one.
+    pub(crate) fn after_wrong_bytes(&self) -> Option<usize> {
+        let next = if self.first < self.current {
+            self.current
+        } else {
+            self.current + 1
+        };
+        (next < self.sources.len()).then_some(next)
+    }
+
+    async fn rest(&mut self) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.next().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// The next bytes of what was kept.
+    async fn next_kept(&mut self) -> Result<Option<Bytes>, Error> {
+        let Some(kept) = &self.kept else {
+            return Ok(None);
+        };
+        let (at, end) = (self.received, kept.length.min(self.descriptor.size));
+        if at >= end {
+            self.kept = None;
+            return Ok(None);
+        }
+        let file = Arc::clone(&kept.file);
+        let read = move || {
+            let mut bytes = vec![0; usize::try_from((end - at).min(READ)).unwrap_or(0)];
+            file.read_exact_at(&mut bytes, at)?;
+            Ok(Bytes::from(bytes))
+        };
+        let bytes = tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|_| Error::Interrupted)?
+            .doing("read what was kept of a download")?;
+        self.take(bytes).map(Some)
     }
 
     /// Counts and hashes what came, without what is repeated.
@@ -144,43 +252,73 @@ impl BlobStream {
         }
     }
 
-    async fn resume(&mut self) -> Result<(), Error> {
-        let first = self.client.inner.settings.retry_wait;
-        tokio::time::sleep(retry::wait(first, self.failures, None)).await;
-        self.failures += 1;
+    /// After a download broke off: waits, so that the next attempt may fare better, or turns to the next source.
+    async fn broken_off(&mut self, error: Error) -> Result<(), Error> {
         self.answer = None;
-        self.connect().await
+        let temporary = match &error {
+            Error::Registry(error) => error.is_temporary(),
+            _ => true,
+        };
+        let first = self.client.inner.settings.retry_wait;
+        match retry::pause(first, self.failures, None) {
+            Some(pause) if temporary && self.failures < RESUMES => {
+                self.failures += 1;
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            _ => self.pass_over(error),
+        }
+    }
+
+    /// Turns to the next source.
+    fn pass_over(&mut self, error: Error) -> Result<(), Error> {
+        let server = &self.sources[self.current].call.endpoint;
+        self.failed.add(server, error);
+        if self.current + 1 == self.sources.len() {
+            return Err(std::mem::take(&mut self.failed).into_error());
+        }
+        self.current += 1;
+        self.failures = 0;
+        if self.received == 0 {
+            self.first = self.current;
+        }
+        Ok(())
     }
 
     async fn connect(&mut self) -> Result<(), Error> {
-        let name = self.repository.familiar();
-        let what = format!("blob {} of {name}", self.descriptor.digest);
-        let call = Call::new(&self.repository, Access::Pull, what);
-        let url = call.url(&format!("blobs/{}", self.descriptor.digest))?;
+        if let Err(error) = self.ask().await {
+            self.pass_over(error.into())?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self) -> Result<(), RegistryError> {
+        let Source { call, url } = &self.sources[self.current];
         let from = self.received;
-        let answer = self
-            .client
-            .send(&call, &url, |http| {
-                let request = http.get(url.clone());
-                if from == 0 {
-                    request
-                } else {
-                    request.header(RANGE, format!("bytes={from}-"))
-                }
-            })
-            .await?;
+        let whole = |http: &reqwest::Client| http.get(url.clone());
+        let answer = if from == 0 {
+            self.client.send(call, url, whole).await?
+        } else {
+            let rest = |http: &reqwest::Client| whole(http).header(RANGE, format!("bytes={from}-"));
+            let answer = self.client.send(call, url, rest).await?;
+            match answer.status() {
+                // It gives no parts, or none of this blob.
+                StatusCode::RANGE_NOT_SATISFIABLE => self.client.send(call, url, whole).await?,
+                _ => answer,
+            }
+        };
         self.repeated = match answer.status() {
             StatusCode::OK => from,
             StatusCode::PARTIAL_CONTENT if starts_at(&answer, from) => 0,
-            StatusCode::PARTIAL_CONTENT => return Err(wrong_range(&call).into()),
-            _ => return Err(call.refuse(answer).await.into()),
+            StatusCode::PARTIAL_CONTENT => return Err(wrong_range(call)),
+            _ => return Err(call.refuse(answer).await),
         };
         self.answer = Some(answer);
         Ok(())
     }
 }
 
-fn wrong_range(call: &Call<'_>) -> RegistryError {
+fn wrong_range(call: &Call) -> RegistryError {
     call.protocol("it gave another part than the one asked for")
 }
 

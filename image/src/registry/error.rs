@@ -5,6 +5,13 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use reqwest::Url;
+
+use super::credentials::CredentialError;
+use super::endpoint::Purpose;
+use super::hosts::HostsError;
+use super::retry;
+use super::tls::TlsError;
 use super::transport::{DnsError, TransportError};
 
 /// A registry that could not be asked, or refused.
@@ -42,7 +49,7 @@ pub enum RegistryError {
         what: String,
     },
     /// The registry answered with an error.
-    #[error("`{registry}` answered {status} to {what}{}", detail(reason))]
+    #[error("`{registry}` answered {status} to {what}{}{}", detail(reason), later(*retry_after))]
     Status {
         /// The registry.
         registry: String,
@@ -52,6 +59,8 @@ pub enum RegistryError {
         status: u16,
         /// What the registry says.
         reason: String,
+        /// How long it wants to be left alone.
+        retry_after: Option<Duration>,
     },
     /// The registry does not do what the specification asks of it.
     #[error("`{registry}` does not answer as a registry does to {what}: {problem}")]
@@ -62,6 +71,28 @@ pub enum RegistryError {
         what: String,
         /// What is wrong.
         problem: &'static str,
+    },
+    /// The configuration leaves nobody to ask.
+    #[error("the configuration of `{registry}` has no server to {purpose}")]
+    NoServer {
+        /// The registry.
+        registry: String,
+        /// For what.
+        purpose: Purpose,
+    },
+    /// The configuration of a registry cannot be used.
+    #[error("bad configuration of registries")]
+    Hosts(#[from] HostsError),
+    /// A file with certificates or a key cannot be used.
+    #[error("cannot set up TLS")]
+    Tls(#[from] TlsError),
+    /// Credentials cannot be read or kept.
+    #[error("cannot use the credentials for `{registry}`")]
+    Credentials {
+        /// The registry.
+        registry: String,
+        /// Why not.
+        source: CredentialError,
     },
     /// The client could not be set up.
     #[error("cannot set up the registry client")]
@@ -110,7 +141,7 @@ impl fmt::Display for Unreachable {
                 write!(f, "nothing came for {} s; try again", time.as_secs())
             }
             Self::Certificate => f.write_str(
-                "its certificate is not trusted; set SSL_CERT_FILE to a file with the authority's certificate",
+                "its certificate is not trusted; name the authority's certificate as `ca` in its hosts.toml, or set SSL_CERT_FILE",
             ),
             Self::Tls => f.write_str("it does not speak HTTPS as it should"),
             Self::Broken => f.write_str("the connection broke; try again"),
@@ -120,14 +151,42 @@ impl fmt::Display for Unreachable {
     }
 }
 
-/// What a failed request was about, for messages.
-pub(super) struct Failed<'a> {
-    pub(super) host: &'a str,
-    pub(super) port: u16,
-    pub(super) connect_timeout: Duration,
+impl RegistryError {
+    /// Whether another attempt may find a better connection or mood. What is refused at once or not found stays so.
+    pub(super) fn is_temporary(&self) -> bool {
+        use Unreachable::{Broken, Stalled};
+        match self {
+            Self::Unreachable { reason, .. } => matches!(reason, Broken | Stalled(_)),
+            Self::Status { status, .. } => retry::is_temporary(*status),
+            _ => false,
+        }
+    }
+
+    /// How long the registry wants to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }
 
-impl Failed<'_> {
+/// What a failed request was about, for messages.
+pub(super) struct Failed<'a> {
+    host: &'a str,
+    port: u16,
+    connect_timeout: Duration,
+}
+
+impl<'a> Failed<'a> {
+    pub(super) fn at(url: &'a Url, connect_timeout: Duration) -> Self {
+        Self {
+            host: url.host_str().unwrap_or_default(),
+            port: url.port_or_known_default().unwrap_or_default(),
+            connect_timeout,
+        }
+    }
+
     pub(super) fn because(&self, error: reqwest::Error) -> RegistryError {
         let reason = classify(&error, self.connect_timeout);
         self.unreachable(reason, TransportError::Http(error.without_url()))
@@ -196,6 +255,13 @@ fn classify_io(error: &io::Error) -> Option<Unreachable> {
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::UnexpectedEof => Some(Unreachable::Broken),
         _ => None,
+    }
+}
+
+fn later(retry_after: Option<Duration>) -> String {
+    match retry_after {
+        Some(time) if !time.is_zero() => format!("; try again in {} s", time.as_secs()),
+        _ => String::new(),
     }
 }
 

@@ -1,10 +1,14 @@
 //! Manifests: by tag or digest, in and out.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use layer::Digest;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 
+use super::endpoint::{Endpoint, Purpose};
+use super::fallback::Failures;
 use super::request::{Access, Call, read_bounded};
 use super::{Client, RegistryError};
 use crate::error::Error;
@@ -28,7 +32,22 @@ pub struct FetchedManifest {
 impl Client {
     /// What a name leads to, without fetching it where the registry can say so.
     pub async fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
-        let call = pulling(reference);
+        let mut failures = Failures::default();
+        for server in self.servers(reference.repository(), purpose(reference))? {
+            match self.resolve_at(&server, reference).await {
+                Ok(descriptor) => return Ok(descriptor),
+                Err(error) => failures.add(&server, error),
+            }
+        }
+        Err(failures.into_error())
+    }
+
+    async fn resolve_at(
+        &self,
+        server: &Arc<Endpoint>,
+        reference: &Reference,
+    ) -> Result<Descriptor, Error> {
+        let call = pulling(server, reference);
         let answer = self
             .manifest(&call, &Method::HEAD, &reference.target())
             .await?;
@@ -41,12 +60,27 @@ impl Client {
             }
         }
         // A HEAD has no body to say why; and some registries do not know it.
-        Ok(self.fetch_manifest(reference).await?.descriptor)
+        Ok(self.fetch_manifest_at(server, reference).await?.descriptor)
     }
 
     /// The manifest or index of a name.
     pub async fn fetch_manifest(&self, reference: &Reference) -> Result<FetchedManifest, Error> {
-        let call = pulling(reference);
+        let mut failures = Failures::default();
+        for server in self.servers(reference.repository(), purpose(reference))? {
+            match self.fetch_manifest_at(&server, reference).await {
+                Ok(manifest) => return Ok(manifest),
+                Err(error) => failures.add(&server, error),
+            }
+        }
+        Err(failures.into_error())
+    }
+
+    async fn fetch_manifest_at(
+        &self,
+        server: &Arc<Endpoint>,
+        reference: &Reference,
+    ) -> Result<FetchedManifest, Error> {
+        let call = pulling(server, reference);
         let answer = self
             .manifest(&call, &Method::GET, &reference.target())
             .await?;
@@ -59,11 +93,12 @@ impl Client {
             .trim()
             .to_owned();
         let announced = header(&answer, DIGEST_HEADER).and_then(|text| text.parse().ok());
+        let length = answer.content_length();
         let bytes = read_bounded(self, answer, SIZE_MAX).await?;
         if bytes.len() as u64 > SIZE_MAX {
             return Err(Error::Manifest {
                 document: format!("manifest of {}", reference.familiar()),
-                source: ManifestProblem::TooLarge(bytes.len() as u64),
+                source: ManifestProblem::TooLarge(length.unwrap_or(bytes.len() as u64)),
             });
         }
         let actual = Digest::of(&bytes);
@@ -85,7 +120,7 @@ impl Client {
         bytes: &Bytes,
     ) -> Result<(), Error> {
         let what = format!("pushing {}:{target}", repository.familiar());
-        let call = Call::new(repository, Access::Push, what);
+        let call = self.pushing(repository, what)?;
         let url = call.url(&format!("manifests/{target}"))?;
         let media_type = HeaderValue::from_str(media_type)
             .map_err(|error| RegistryError::Setup(Box::new(error)))?;
@@ -115,7 +150,7 @@ impl Client {
         digest: &Digest,
     ) -> Result<bool, Error> {
         let what = format!("pushing to {}", repository.familiar());
-        let call = Call::new(repository, Access::Push, what);
+        let call = self.pushing(repository, what)?;
         let answer = self
             .manifest(&call, &Method::HEAD, &digest.to_string())
             .await?;
@@ -128,7 +163,7 @@ impl Client {
 
     async fn manifest(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         method: &Method,
         target: &str,
     ) -> Result<Response, RegistryError> {
@@ -141,9 +176,17 @@ impl Client {
     }
 }
 
-fn pulling(reference: &Reference) -> Call<'_> {
+fn pulling(server: &Arc<Endpoint>, reference: &Reference) -> Call {
     let what = format!("`{}`", reference.familiar());
-    Call::new(reference.repository(), Access::Pull, what)
+    Call::new(server, reference.repository(), Access::Pull, what)
+}
+
+/// Whether a tag must be resolved first.
+fn purpose(reference: &Reference) -> Purpose {
+    match reference.digest() {
+        Some(_) => Purpose::Pull,
+        None => Purpose::Resolve,
+    }
 }
 
 fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {

@@ -1,8 +1,8 @@
 //! A client of registries, by the OCI distribution specification 1.1.
 //!
 //! Connections and tokens are kept and reused. Answers are not believed: sizes are bounded, digests verified while
-//! bytes stream. What may help on a second try is tried again a few times; a download that breaks off goes on where
-//! it stopped.
+//! bytes stream. What may help on a second try is tried again a few times; a download or upload that breaks off goes on
+//! where it stopped. What is pulled comes from the first server that has it: the mirrors of a registry, then itself.
 
 mod auth;
 mod blobs;
@@ -10,21 +10,33 @@ mod challenge;
 mod credentials;
 mod endpoint;
 mod error;
+mod fallback;
+mod hosts;
+mod login;
 mod manifests;
 mod request;
 mod retry;
 mod settings;
+mod tls;
 mod transport;
 mod upload;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blobs::BlobStream;
-pub use credentials::{Credential, CredentialError, Credentials, DockerConfig, NoCredentials};
+pub use credentials::{
+    AuthFiles, Credential, CredentialError, Credentials, Kept, NoCredentials, key_of, registry_of,
+};
+pub use endpoint::Purpose;
 pub use error::{RegistryError, Unreachable};
+pub use hosts::{Hosts, HostsError, HostsProblem};
 pub use manifests::FetchedManifest;
 pub use settings::{Proxies, Settings};
+pub use tls::TlsError;
 pub use upload::{BlobFile, Start, UploadSession};
+
+use endpoint::Endpoint;
 
 /// A client of any number of registries. Clones share their connections and tokens.
 #[derive(Clone)]
@@ -35,7 +47,8 @@ pub struct Client {
 struct Inner {
     settings: Settings,
     tokens: auth::Tokens,
-    http: transport::Transport,
+    /// The servers of each registry that was asked for something.
+    servers: Mutex<HashMap<String, Vec<Arc<Endpoint>>>>,
 }
 
 impl Client {
@@ -45,9 +58,24 @@ impl Client {
             inner: Arc::new(Inner {
                 settings,
                 tokens: auth::Tokens::default(),
-                http: transport::Transport::default(),
+                servers: Mutex::default(),
             }),
         }
+    }
+
+    /// The servers of a registry, in the order in which they are asked.
+    fn endpoints(&self, registry: &str) -> Result<Vec<Arc<Endpoint>>, RegistryError> {
+        let mut servers = self
+            .inner
+            .servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = servers.get(registry) {
+            return Ok(known.clone());
+        }
+        let found = Endpoint::all(registry, &self.inner.settings)?;
+        servers.insert(registry.to_owned(), found.clone());
+        Ok(found)
     }
 }
 

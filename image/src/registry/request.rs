@@ -1,5 +1,6 @@
 //! Sending: with a token, with patience, and again where that may help.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::auth::Scope;
+use super::endpoint::{Endpoint, Purpose};
 use super::error::{Failed, RegistryError};
-use super::{Client, endpoint, retry};
+use super::transport::Transport;
+use super::{Client, retry};
 use crate::reference::Repository;
 
 /// How much of an error's text is read, and how many characters of it are shown.
@@ -21,9 +24,9 @@ const UPLOAD_PATIENCE: u32 = 5;
 /// What is said where the registry says nothing.
 pub(super) const LOGIN_REFUSED: &str = "the login is not accepted";
 
-/// One thing that is asked of a registry.
-pub(super) struct Call<'a> {
-    pub(super) repository: &'a Repository,
+/// One thing that is asked of a server.
+pub(super) struct Call {
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) scope: Scope,
     /// In words, for messages: `pulling a/b:latest`.
     pub(super) what: String,
@@ -36,26 +39,40 @@ pub(super) enum Access {
     Push,
 }
 
-impl<'a> Call<'a> {
-    pub(super) fn new(repository: &'a Repository, access: Access, what: String) -> Self {
+impl Call {
+    pub(super) fn new(
+        endpoint: &Arc<Endpoint>,
+        repository: &Repository,
+        access: Access,
+        what: String,
+    ) -> Self {
+        let scope = Scope {
+            path: repository.path().to_owned(),
+            push: access == Access::Push,
+            ..Scope::of(endpoint)
+        };
         Self {
-            repository,
-            scope: Scope {
-                registry: repository.registry().to_owned(),
-                path: repository.path().to_owned(),
-                push: access == Access::Push,
-                from: None,
-            },
+            endpoint: Arc::clone(endpoint),
+            scope,
+            what,
+        }
+    }
+
+    /// One that concerns no repository.
+    pub(super) fn of_registry(endpoint: &Arc<Endpoint>, what: String) -> Self {
+        Self {
+            endpoint: Arc::clone(endpoint),
+            scope: Scope::of(endpoint),
             what,
         }
     }
 
     pub(super) fn url(&self, rest: &str) -> Result<Url, RegistryError> {
-        endpoint::url(self.repository, rest)
+        self.endpoint.url(&self.scope.path, rest)
     }
 
     fn registry(&self) -> String {
-        self.scope.registry.clone()
+        self.endpoint.name.clone()
     }
 
     pub(super) fn denied(&self, reason: &str) -> RegistryError {
@@ -77,6 +94,7 @@ impl<'a> Call<'a> {
     /// The error that an answer stands for.
     pub(super) async fn refuse(&self, answer: Response) -> RegistryError {
         let status = answer.status();
+        let retry_after = retry::retry_after(answer.headers());
         let reason = reason(answer).await;
         let (registry, what) = (self.registry(), self.what.clone());
         match status {
@@ -92,62 +110,97 @@ impl<'a> Call<'a> {
                 what,
                 status: status.as_u16(),
                 reason,
+                retry_after,
             },
         }
     }
 }
 
 impl Client {
+    /// The servers that may be asked for this, in their order. There is one at least.
+    pub(super) fn servers(
+        &self,
+        repository: &Repository,
+        purpose: Purpose,
+    ) -> Result<Vec<Arc<Endpoint>>, RegistryError> {
+        let mut servers = self.endpoints(repository.registry())?;
+        servers.retain(|server| server.serves(purpose));
+        if servers.is_empty() {
+            return Err(RegistryError::NoServer {
+                registry: repository.registry().to_owned(),
+                purpose,
+            });
+        }
+        Ok(servers)
+    }
+
+    /// What concerns a repository that is pushed to.
+    pub(super) fn pushing(
+        &self,
+        repository: &Repository,
+        what: String,
+    ) -> Result<Call, RegistryError> {
+        let servers = self.servers(repository, Purpose::Push)?;
+        Ok(Call::new(&servers[0], repository, Access::Push, what))
+    }
+
     /// Sends a request until the answer is one that another attempt would not change.
     pub(super) async fn send(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         url: &Url,
         build: impl Fn(&reqwest::Client) -> RequestBuilder,
     ) -> Result<Response, RegistryError> {
         for attempt in 0.. {
-            let last = attempt + 1 >= retry::ATTEMPTS;
             let result = self.send_once(call, url, None, &build).await;
-            let answer = match &result {
-                Ok(answer) if retry::is_temporary(answer.status()) => Some(answer),
-                Err(error) if is_temporary(error) => None,
-                _ => return result,
-            };
-            if last {
-                return result;
+            match self.pause(attempt, &result) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return result,
             }
-            let wait = retry::wait(self.inner.settings.retry_wait, attempt, answer);
-            tokio::time::sleep(wait).await;
         }
         unreachable!("the last attempt returns")
+    }
+
+    /// How long to wait before the next attempt; `None` if there is to be none.
+    fn pause(&self, attempt: u32, result: &Result<Response, RegistryError>) -> Option<Duration> {
+        let asked = match result {
+            Ok(answer) if retry::is_temporary(answer.status()) => {
+                retry::retry_after(answer.headers())
+            }
+            Err(error) if error.is_temporary() => None,
+            _ => return None,
+        };
+        retry::pause(self.inner.settings.retry_wait, attempt, asked)
     }
 
     /// Sends a request, a second time if the registry wants another token. `moved` counts the bytes of the body that
     /// have been sent.
     pub(super) async fn send_once(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         url: &Url,
         moved: Option<&AtomicU64>,
         build: impl Fn(&reqwest::Client) -> RequestBuilder,
     ) -> Result<Response, RegistryError> {
-        let http = self.inner.http.get(&self.inner.settings)?;
-        let registry = call.url("")?;
+        let endpoint = &call.endpoint;
+        let http = endpoint.http.get(&self.inner.settings)?;
         // An upload may go to another server, which has nothing to do with our token.
-        let trusted = endpoint::same_server(url, &registry);
+        let trusted = endpoint.is_at(url) && !endpoint.is_anonymous();
         let mut refused = None;
         for _ in 0..2 {
             let token = self.inner.tokens.get(&call.scope).filter(|_| trusted);
             let mut request = build(http);
+            if trusted {
+                request = request.headers(endpoint.headers.clone());
+            }
             if let Some(token) = &token {
                 request = request.header(AUTHORIZATION, token.clone());
             }
-            let answer = self.execute(request, moved).await?;
+            let answer = self.execute(&endpoint.http, request, moved).await?;
             if answer.status() != StatusCode::UNAUTHORIZED || !trusted || refused.is_some() {
                 return Ok(answer);
             }
-            self.authenticate(call, &registry, &answer, token.clone())
-                .await?;
+            self.authenticate(call, &answer, token.clone()).await?;
             refused = Some(token);
         }
         Err(call.denied("it does not take the token that it sent us for"))
@@ -156,26 +209,23 @@ impl Client {
     /// Sends a request without a body that must be counted, again after a temporary failure.
     pub(super) async fn patiently(
         &self,
+        transport: &Transport,
         request: &RequestBuilder,
     ) -> Result<Response, RegistryError> {
         for attempt in 0.. {
             let request = request.try_clone().ok_or_else(body_is_stream)?;
-            let result = self.execute(request, None).await;
-            let temporary = match &result {
-                Ok(answer) => retry::is_temporary(answer.status()),
-                Err(error) => is_temporary(error),
-            };
-            if !temporary || attempt + 1 >= retry::ATTEMPTS {
-                return result;
+            let result = self.execute(transport, request, None).await;
+            match self.pause(attempt, &result) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return result,
             }
-            let answer = result.as_ref().ok();
-            tokio::time::sleep(retry::wait(self.inner.settings.retry_wait, attempt, answer)).await;
         }
         unreachable!("the last attempt returns")
     }
 
     async fn execute(
         &self,
+        transport: &Transport,
         request: RequestBuilder,
         moved: Option<&AtomicU64>,
     ) -> Result<Response, RegistryError> {
@@ -183,9 +233,10 @@ impl Client {
         let request = request.map_err(|error| RegistryError::Setup(Box::new(error)))?;
         let url = request.url().clone();
         let settings = &self.inner.settings;
+        let connect_timeout = transport.connect_timeout(settings);
         let patience = match moved {
             Some(_) => settings.stall_timeout * UPLOAD_PATIENCE,
-            None => settings.stall_timeout + settings.connect_timeout,
+            None => settings.stall_timeout + connect_timeout,
         };
         let count = || moved.map_or(0, |moved| moved.load(Ordering::Relaxed));
         let mut seen = count();
@@ -193,29 +244,17 @@ impl Client {
         loop {
             tokio::select! {
                 answer = &mut answer => {
-                    return answer.map_err(|error| self.failed(&url, |failed| failed.because(error)));
+                    let failed = Failed::at(&url, connect_timeout);
+                    return answer.map_err(|error| failed.because(error));
                 }
                 () = tokio::time::sleep(patience) => {
                     if count() == seen {
-                        return Err(self.failed(&url, |failed| failed.stalled(patience)));
+                        return Err(Failed::at(&url, connect_timeout).stalled(patience));
                     }
                     seen = count();
                 }
             }
         }
-    }
-
-    /// An error of the connection to `url`.
-    pub(super) fn failed(
-        &self,
-        url: &Url,
-        error: impl FnOnce(Failed<'_>) -> RegistryError,
-    ) -> RegistryError {
-        error(Failed {
-            host: url.host_str().unwrap_or_default(),
-            port: url.port_or_known_default().unwrap_or_default(),
-            connect_timeout: self.inner.settings.connect_timeout,
-        })
     }
 
     /// The next bytes of an answer; `None` at its end.
@@ -224,28 +263,18 @@ impl Client {
         answer: &mut Response,
     ) -> Result<Option<bytes::Bytes>, RegistryError> {
         let patience: Duration = self.inner.settings.stall_timeout;
-        match tokio::time::timeout(patience, answer.chunk()).await {
+        let chunk = tokio::time::timeout(patience, answer.chunk()).await;
+        let failed = Failed::at(answer.url(), self.inner.settings.connect_timeout);
+        match chunk {
             Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(error)) => Err(self.failed(answer.url(), |failed| failed.because(error))),
-            Err(_) => Err(self.failed(answer.url(), |failed| failed.stalled(patience))),
+            Ok(Err(error)) => Err(failed.because(error)),
+            Err(_) => Err(failed.stalled(patience)),
         }
     }
 }
 
 fn body_is_stream() -> RegistryError {
     RegistryError::Setup("the request can be sent only once".into())
-}
-
-/// Whether another attempt may find a better connection. What is refused at once or not found stays so.
-pub(super) fn is_temporary(error: &RegistryError) -> bool {
-    use super::error::Unreachable::{Broken, Stalled};
-    matches!(
-        error,
-        RegistryError::Unreachable {
-            reason: Broken | Stalled(_),
-            ..
-        }
-    )
 }
 
 /// The whole of an answer, or one byte more than `limit`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::credentials::{Credentials, NoCredentials};
+use super::hosts::Hosts;
 
 /// How the client reaches the world.
 #[derive(Clone)]
@@ -12,6 +13,8 @@ pub struct Settings {
     pub user_agent: String,
     /// Where user names and passwords come from.
     pub credentials: Arc<dyn Credentials>,
+    /// Where registries really are.
+    pub hosts: Hosts,
     /// Proxies.
     pub proxies: Proxies,
     /// How long a connection may take to come about.
@@ -39,6 +42,7 @@ impl Default for Settings {
         Self {
             user_agent: concat!("rbuild/", env!("CARGO_PKG_VERSION")).to_owned(),
             credentials: Arc::new(NoCredentials),
+            hosts: Hosts::default(),
             proxies: Proxies::default(),
             connect_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_mins(1),
@@ -69,6 +73,7 @@ impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings")
             .field("user_agent", &self.user_agent)
+            .field("hosts", &self.hosts)
             .field("proxies", &self.proxies)
             .field("connect_timeout", &self.connect_timeout)
             .field("stall_timeout", &self.stall_timeout)

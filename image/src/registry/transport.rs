@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
@@ -13,15 +14,20 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 
 use super::error::RegistryError;
+use super::hosts::Host;
 use super::settings::{Proxies, Settings};
+use super::tls;
 
 const REDIRECTS_MAX: usize = 10;
 /// Hosts that no proxy can reach.
 const DIRECT: &str = "localhost,127.0.0.0/8,::1";
 
-/// The connections, made when they are first needed.
+/// Connections of one kind, made when they are first needed.
 #[derive(Default)]
-pub(super) struct Transport(OnceLock<reqwest::Client>);
+pub(super) struct Transport {
+    host: Host,
+    client: OnceLock<reqwest::Client>,
+}
 
 /// What a connection failed of.
 #[derive(Debug, thiserror::Error)]
@@ -53,43 +59,47 @@ enum RedirectError {
 }
 
 impl Transport {
+    /// Those to a host, as the configuration wants them.
+    pub(super) fn of(host: Host) -> Self {
+        Self {
+            host,
+            client: OnceLock::new(),
+        }
+    }
+
+    /// How long a connection may take to come about.
+    pub(super) fn connect_timeout(&self, settings: &Settings) -> Duration {
+        let own = self.host.connect_timeout;
+        own.unwrap_or(settings.connect_timeout)
+    }
+
     pub(super) fn get(&self, settings: &Settings) -> Result<&reqwest::Client, RegistryError> {
-        if let Some(client) = self.0.get() {
+        if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = connect(settings)?;
-        Ok(self.0.get_or_init(|| client))
+        let client = connect(settings, &self.host, self.connect_timeout(settings))?;
+        Ok(self.client.get_or_init(|| client))
     }
 }
 
-fn connect(settings: &Settings) -> Result<reqwest::Client, RegistryError> {
+fn connect(
+    settings: &Settings,
+    host: &Host,
+    timeout: Duration,
+) -> Result<reqwest::Client, RegistryError> {
     let setup = |error: reqwest::Error| RegistryError::Setup(Box::new(error));
     let mut builder = reqwest::Client::builder()
         .user_agent(&settings.user_agent)
-        .connect_timeout(settings.connect_timeout)
+        .connect_timeout(timeout)
         .redirect(redirect::Policy::custom(follow))
         .retry(reqwest::retry::never())
         .dns_resolver(Arc::new(Resolver::default()))
-        .tls_backend_preconfigured(tls()?)
+        .tls_backend_preconfigured(tls::config(host)?)
         .no_proxy();
     for proxy in proxies(&settings.proxies).map_err(setup)? {
         builder = builder.proxy(proxy);
     }
     builder.build().map_err(setup)
-}
-
-/// TLS that trusts what the system trusts, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name. Without any certificate
-/// every HTTPS host is refused, but HTTP works.
-fn tls() -> Result<rustls::ClientConfig, RegistryError> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| RegistryError::Setup(Box::new(error)))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
 }
 
 fn proxies(settings: &Proxies) -> Result<Vec<reqwest::Proxy>, reqwest::Error> {

@@ -1,7 +1,8 @@
 //! Blobs into a registry, by the OCI distribution specification ("Pushing blobs").
 //!
-//! A session is opened, the whole blob sent in one request; a registry that does not take it so gets it in pieces. A
-//! session that fails is given up and another one opened.
+//! A session is opened, the whole blob sent in one request; a registry that does not take it so gets it in pieces. When
+//! something breaks, the registry is asked how much it has, and sending goes on from there in pieces; a session that it
+//! no longer knows is replaced by a new one.
 
 use std::fs::File;
 use std::io;
@@ -12,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::stream;
 use layer::Digest;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 
-use super::request::{Access, Call, is_temporary};
+use super::request::Call;
 use super::{Client, RegistryError, retry};
 use crate::error::Error;
 use crate::reference::Repository;
@@ -48,8 +49,21 @@ pub enum Start {
 /// An open upload.
 #[derive(Debug)]
 pub struct UploadSession {
+    /// Where it goes on, which the registry says anew with each answer.
     url: Url,
+    /// How long the pieces are.
     piece: u64,
+    /// How much the registry has.
+    at: u64,
+}
+
+/// How the registry takes blobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In one request.
+    Whole,
+    /// In pieces.
+    Pieces,
 }
 
 impl BlobFile {
@@ -109,7 +123,8 @@ impl Client {
         digest: &Digest,
         from: Option<&Repository>,
     ) -> Result<Start, Error> {
-        let mut call = pushing(repository, digest);
+        let what = format!("pushing blob {digest} to {}", repository.familiar());
+        let mut call = self.pushing(repository, what)?;
         let mut url = call.url("blobs/uploads/")?;
         if let Some(from) = from.filter(|from| from.registry() == repository.registry()) {
             call.scope.from = Some(from.path().to_owned());
@@ -136,79 +151,86 @@ impl Client {
         blob: &BlobFile,
         mut session: Option<UploadSession>,
     ) -> Result<(), Error> {
-        for attempt in 0.. {
-            let open = match session.take() {
+        let what = format!("pushing blob {} to {}", blob.digest, repository.familiar());
+        let call = self.pushing(repository, what)?;
+        let (mut form, mut failures, mut furthest) = (Form::Whole, 0, 0);
+        loop {
+            let mut open = match session.take() {
                 Some(open) => open,
                 None => match self.start_upload(repository, &blob.digest, None).await? {
                     Start::Mounted => return Ok(()),
                     Start::Session(open) => open,
                 },
             };
-            let result = self.send_blob(repository, blob, open).await;
-            let temporary = match &result {
-                Ok(()) => return Ok(()),
-                Err(RegistryError::Status { status, .. }) => {
-                    StatusCode::from_u16(*status).is_ok_and(retry::is_temporary)
-                }
-                Err(error) => is_temporary(error),
+            let sent = match form {
+                Form::Whole if open.at == 0 => self.send_whole(&call, blob, &open).await,
+                _ => self.send_pieces(&call, blob, &mut open).await,
             };
-            if !temporary || attempt + 1 >= retry::ATTEMPTS {
-                return Ok(result?);
+            let error = match sent {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if form == Form::Whole && wants_pieces(&error) {
+                form = Form::Pieces;
+                continue;
             }
-            let wait = retry::wait(self.inner.settings.retry_wait, attempt, None);
-            tokio::time::sleep(wait).await;
+            let first = self.inner.settings.retry_wait;
+            match retry::pause(first, failures, error.retry_after()) {
+                Some(pause) if error.is_temporary() || is_out_of_step(&error) => {
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Err(error.into()),
+            }
+            session = self.sent_so_far(&call, blob, open).await;
+            // The answer may have been lost after all went well.
+            if session.is_none()
+                && self
+                    .has_blob(repository, &blob.digest)
+                    .await
+                    .is_ok_and(|has| has)
+            {
+                return Ok(());
+            }
+            let at = session.as_ref().map_or(0, |session| session.at);
+            failures = if at > furthest { 0 } else { failures + 1 };
+            furthest = furthest.max(at);
         }
-        unreachable!("the last attempt returns")
     }
 
-    async fn send_blob(
+    async fn send_whole(
         &self,
-        repository: &Repository,
+        call: &Call,
         blob: &BlobFile,
-        session: UploadSession,
+        session: &UploadSession,
     ) -> Result<(), RegistryError> {
-        let call = pushing(repository, &blob.digest);
         let url = session.closing(&blob.digest);
         let answer = self
-            .send_part(&call, (Method::PUT, &url), blob, 0..blob.size)
+            .send_part(call, (Method::PUT, &url), blob, 0..blob.size)
             .await?;
-        match answer.status() {
-            status if status.is_success() => Ok(()),
-            // What registries, or proxies before them, say that do not take a blob in one request.
-            StatusCode::NOT_FOUND
-            | StatusCode::METHOD_NOT_ALLOWED
-            | StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::UNSUPPORTED_MEDIA_TYPE
-            | StatusCode::NOT_IMPLEMENTED => self.send_pieces(&call, blob).await,
-            _ => Err(call.refuse(answer).await),
+        if answer.status().is_success() {
+            Ok(())
+        } else {
+            Err(call.refuse(answer).await)
         }
     }
 
-    async fn send_pieces(&self, call: &Call<'_>, blob: &BlobFile) -> Result<(), RegistryError> {
-        let url = call.url("blobs/uploads/")?;
-        let answer = self
-            .send(call, &url, |http| {
-                http.post(url.clone()).header(CONTENT_LENGTH, 0)
-            })
-            .await?;
-        if answer.status() != StatusCode::ACCEPTED {
-            return Err(call.refuse(answer).await);
-        }
-        let mut session = UploadSession::of(call, &answer)?;
-        let mut at = 0;
-        while at < blob.size {
-            let end = (at + session.piece).min(blob.size);
+    /// Sends what the registry lacks. `session` shows afterwards how far that went.
+    async fn send_pieces(
+        &self,
+        call: &Call,
+        blob: &BlobFile,
+        session: &mut UploadSession,
+    ) -> Result<(), RegistryError> {
+        while session.at < blob.size {
+            let end = (session.at + session.piece).min(blob.size);
             let answer = self
-                .send_part(call, (Method::PATCH, &session.url), blob, at..end)
+                .send_part(call, (Method::PATCH, &session.url), blob, session.at..end)
                 .await?;
             if !answer.status().is_success() {
                 return Err(call.refuse(answer).await);
             }
-            session = UploadSession {
-                url: session_url(call, &answer)?,
-                ..session
-            };
-            at = end;
+            session.url = session_url(call, &answer)?;
+            session.at = end;
         }
         let url = session.closing(&blob.digest);
         let answer = self
@@ -223,10 +245,43 @@ impl Client {
         }
     }
 
+    /// The session as the registry has it after a failure; `None` if it cannot go on.
+    async fn sent_so_far(
+        &self,
+        call: &Call,
+        blob: &BlobFile,
+        session: UploadSession,
+    ) -> Option<UploadSession> {
+        let url = &session.url;
+        let answer = self
+            .send(call, url, |http| http.get(url.clone()))
+            .await
+            .ok()?;
+        if answer.status() != StatusCode::NO_CONTENT {
+            return None;
+        }
+        // `0-0` is what registries say of one byte and of none.
+        let last: u64 = match answer
+            .headers()
+            .get(RANGE)?
+            .to_str()
+            .ok()?
+            .split_once('-')?
+        {
+            ("0", last) => last.trim().parse().ok()?,
+            _ => return None,
+        };
+        (last > 0 && last < blob.size).then_some(UploadSession {
+            at: last + 1,
+            url: session_url(call, &answer).unwrap_or(session.url),
+            piece: session.piece,
+        })
+    }
+
     /// Sends a part of a blob; a range goes with it if it is a piece.
     async fn send_part(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         (method, url): (Method, &Url),
         blob: &BlobFile,
         part: std::ops::Range<u64>,
@@ -250,7 +305,7 @@ impl Client {
 }
 
 impl UploadSession {
-    fn of(call: &Call<'_>, answer: &Response) -> Result<Self, RegistryError> {
+    fn of(call: &Call, answer: &Response) -> Result<Self, RegistryError> {
         let asked = answer
             .headers()
             .get("oci-chunk-min-length")
@@ -259,6 +314,7 @@ impl UploadSession {
         Ok(Self {
             url: session_url(call, answer)?,
             piece: PIECE.max(asked).min(PIECE_MAX),
+            at: 0,
         })
     }
 
@@ -271,7 +327,7 @@ impl UploadSession {
 }
 
 /// Where the session goes on, which the registry says with each answer.
-fn session_url(call: &Call<'_>, answer: &Response) -> Result<Url, RegistryError> {
+fn session_url(call: &Call, answer: &Response) -> Result<Url, RegistryError> {
     answer
         .headers()
         .get(LOCATION)
@@ -280,7 +336,28 @@ fn session_url(call: &Call<'_>, answer: &Response) -> Result<Url, RegistryError>
         .ok_or_else(|| call.protocol("it does not say where to send the blob"))
 }
 
-fn pushing<'a>(repository: &'a Repository, digest: &Digest) -> Call<'a> {
-    let what = format!("pushing blob {digest} to {}", repository.familiar());
-    Call::new(repository, Access::Push, what)
+/// What registries, or proxies before them, say that do not take a blob in one request.
+fn wants_pieces(error: &RegistryError) -> bool {
+    let refused = [
+        StatusCode::METHOD_NOT_ALLOWED,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        StatusCode::NOT_IMPLEMENTED,
+    ];
+    match error {
+        RegistryError::NotFound { .. } => true,
+        RegistryError::Status { status, .. } => refused.iter().any(|it| it.as_u16() == *status),
+        _ => false,
+    }
+}
+
+/// Whether the registry has more or less of the blob than we think, or has lost the session.
+fn is_out_of_step(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::NotFound { .. } => true,
+        RegistryError::Status { status, .. } => {
+            *status == StatusCode::RANGE_NOT_SATISFIABLE.as_u16()
+        }
+        _ => false,
+    }
 }

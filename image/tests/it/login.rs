@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use rbuild_image::registry::{Credential, Credentials, DockerConfig, Settings};
+use rbuild_image::registry::{AuthFiles, Credential, CredentialError, Credentials, Settings};
 use rbuild_image::{Client, Error, RegistryError};
 
 use super::fake::{Reply, Request, Served, Server, client, pull_with, settings};
@@ -11,8 +11,8 @@ use super::fake::{Reply, Request, Served, Server, client, pull_with, settings};
 struct One(Credential);
 
 impl Credentials for One {
-    fn look_up(&self, _: &str) -> Option<Credential> {
-        Some(self.0.clone())
+    fn look_up(&self, _: &str, _: &str) -> Result<Option<Credential>, CredentialError> {
+        Ok(Some(self.0.clone()))
     }
 }
 
@@ -135,8 +135,11 @@ async fn passwords_without_tokens() {
     let reference = registry.reference("a");
     let host = reference.repository().registry();
     let file = format!(r#"{{"auths":{{"{host}":{{"username":"user","password":"secret"}}}}}}"#);
+    let directory = testkit::scratch();
+    let path = directory.path().join("config.json");
+    std::fs::write(&path, file).unwrap();
     let known = Client::new(Settings {
-        credentials: Arc::new(DockerConfig::parse(file.as_bytes()).unwrap()),
+        credentials: Arc::new(AuthFiles::new(vec![path])),
         ..settings()
     });
     pull_with(&known, &reference).await.unwrap();

@@ -9,8 +9,8 @@ use layer::{DiffId, Digest};
 use rbuild_image::config::{ContainerConfig, History, RootFs};
 use rbuild_image::push::LocalImage;
 use rbuild_image::transfer::{
-    KnownBlob, LayerDraft, LayerFiles, LayerSink, LayerSource, Observer, Phase, ReceivedLayer,
-    Update,
+    KnownBlob, LayerDraft, LayerFiles, LayerSink, LayerSource, Observer, PartialBlob, Phase,
+    ReceivedLayer, Update,
 };
 use rbuild_image::{Compression, ImageConfig, Repository, StoreError};
 
@@ -35,6 +35,11 @@ struct Draft {
     store: Store,
     tar: PathBuf,
     index: PathBuf,
+}
+
+struct Partial {
+    path: PathBuf,
+    file: Arc<File>,
 }
 
 impl Store {
@@ -75,6 +80,17 @@ impl Store {
         self.0.state.lock().unwrap().layers.len()
     }
 
+    /// How much is kept of a blob that has not come as a whole; `None` for nothing.
+    pub(crate) fn kept(&self, blob: &Digest) -> Option<u64> {
+        let path = self.path(&format!("partial-{}", blob.to_hex()));
+        fs::metadata(path).ok().map(|metadata| metadata.len())
+    }
+
+    /// Leaves the beginning of a blob, as an earlier process would have.
+    pub(crate) fn keep(&self, blob: &Digest, bytes: &[u8]) {
+        fs::write(self.path(&format!("partial-{}", blob.to_hex())), bytes).unwrap();
+    }
+
     /// How many layers were begun.
     pub(crate) fn drafts(&self) -> usize {
         self.0.state.lock().unwrap().drafts
@@ -90,6 +106,14 @@ impl LayerSink for Store {
         Ok(self.0.state.lock().unwrap().layers.contains_key(layer))
     }
 
+    fn partial(&self, blob: &Digest) -> Result<Option<Box<dyn PartialBlob>>, StoreError> {
+        let path = self.path(&format!("partial-{}", blob.to_hex()));
+        let mut options = File::options();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let file = Arc::new(options.open(&path)?);
+        Ok(Some(Box::new(Partial { path, file })))
+    }
+
     fn begin(&self) -> Result<Box<dyn LayerDraft>, StoreError> {
         let mut state = self.0.state.lock().unwrap();
         state.drafts += 1;
@@ -98,6 +122,16 @@ impl LayerSink for Store {
             tar: self.path(&format!("draft-{}.tar", state.drafts)),
             index: self.path(&format!("draft-{}.index", state.drafts)),
         }))
+    }
+}
+
+impl PartialBlob for Partial {
+    fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    fn discard(self: Box<Self>) {
+        fs::remove_file(self.path).unwrap();
     }
 }
 

@@ -10,7 +10,7 @@ use engine::output::Destination;
 use engine::{Engine, ImageError};
 
 use super::{containers, other};
-use crate::backend::{ImageDetail, ImageSummary, Pulled, Pushed, Removal};
+use crate::backend::{ImageDetail, ImageSummary, Kept, Login, Pulled, Pushed, Removal};
 use crate::error::BackendError;
 
 /// Fetches an image.
@@ -40,6 +40,19 @@ pub(super) async fn push(
         name: pushed.reference.to_string(),
         digest: pushed.manifest.digest.to_string(),
         size: pushed.manifest.size,
+    })
+}
+
+/// Logs in to a registry, and keeps the login.
+pub(super) async fn log_in(
+    engine: &Engine,
+    registry: &str,
+    login: &Login,
+) -> Result<Kept, BackendError> {
+    let kept = engine.log_in(registry, &login.user, &login.password).await;
+    Ok(match kept.map_err(failure)? {
+        images::Kept::File(path) => Kept::File(path),
+        images::Kept::Helper(_) => Kept::Helper,
     })
 }
 

@@ -14,7 +14,8 @@ use engine::{Engine, LayerForm};
 
 use super::{
     Attached, Backend, BuildRequest, Built, ContainerDetail, ContainerSummary, Ended, ExecRequest,
-    ImageDetail, ImageSummary, LogPiece, LogQuery, Pulled, Pushed, Removal, RunRequest,
+    ImageDetail, ImageSummary, Kept, LogPiece, LogQuery, Login, Pulled, Pushed, Removal,
+    RunRequest,
 };
 use crate::cli::{Global, LayersForm};
 use crate::error::{BackendError, Error};
@@ -43,7 +44,8 @@ impl Local {
                 LayersForm::Erofs => LayerForm::Erofs,
                 LayersForm::Directory => LayerForm::Directory,
             },
-            credentials: settings.credentials(),
+            credentials: settings.credentials(caller.is_superuser()),
+            registries: settings.registries(global),
             powerless: caller.powerless(),
             proxies: settings.proxies(),
         });
@@ -83,6 +85,19 @@ impl Backend for Local {
 
     async fn push(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pushed, BackendError> {
         images::push(&self.engine, name, listener).await
+    }
+
+    async fn log_in(&self, registry: &str, login: &Login) -> Result<Kept, BackendError> {
+        images::log_in(&self.engine, registry, login).await
+    }
+
+    async fn log_in_again(&self, registry: &str) -> Result<bool, BackendError> {
+        let result = self.engine.log_in_again(registry).await;
+        result.map_err(other)
+    }
+
+    async fn log_out(&self, registry: &str) -> Result<(), BackendError> {
+        self.engine.log_out(registry).await.map_err(other)
     }
 
     async fn images(&self) -> Result<Vec<ImageSummary>, BackendError> {

@@ -10,7 +10,8 @@ fn engine(store: &tempfile::TempDir) -> Engine {
     Engine::open(Settings {
         store: store.path().to_owned(),
         layers: LayerForm::Auto,
-        credentials: None,
+        credentials: Vec::new(),
+        registries: Vec::new(),
         powerless: None,
         proxies: image::registry::Proxies::default(),
     })
