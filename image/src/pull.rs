@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use layer::{DiffId, Digest};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use crate::config::ImageConfig;
 use crate::error::{Error, IoContext as _};
@@ -23,7 +25,7 @@ use crate::transfer::{KnownBlob, LayerSink, Observer, PartialBlob, Phase, Update
 mod inflow;
 pub(crate) mod receive;
 
-use inflow::Keeper;
+use inflow::{Keeper, Outflow};
 use receive::{Incoming, receive};
 
 /// How many layers come at the same time.
@@ -182,25 +184,31 @@ pub async fn fetch_layers(
         .iter()
         .filter(|layer| seen.insert(layer.diff_id))
         .collect();
+    let threads = TaskTracker::new();
     // Made before they are put in a stream: a closure of the stream would not be general enough in its lifetimes for
     // a caller whose future is boxed.
     let fetches: Vec<_> = distinct
         .into_iter()
-        .map(|layer| fetch_layer(client, &image.reference, layer, sink, observer))
+        .map(|layer| fetch_layer(client, &image.reference, layer, sink, observer, &threads))
         .collect();
-    stream::iter(fetches)
+    let result = stream::iter(fetches)
         .buffer_unordered(PARALLEL)
         .try_collect()
-        .await
+        .await;
+    // After a failure the threads of the others still tidy up.
+    threads.close();
+    threads.wait().await;
+    result
 }
 
-/// Brings one layer into a store, if it has it not.
-pub async fn fetch_layer(
+/// Brings one layer into a store, if it has it not. `threads` are those that write layers.
+async fn fetch_layer(
     client: &Client,
     reference: &Reference,
     layer: &RemoteLayer,
     sink: &Arc<dyn LayerSink>,
     observer: &Arc<dyn Observer>,
+    threads: &TaskTracker,
 ) -> Result<(), Error> {
     let progress = |phase, done| {
         observer.update(&Update {
@@ -236,7 +244,10 @@ pub async fn fetch_layer(
             blob: Some(KnownBlob::from(&layer.blob)),
             repository: Some(repository.clone()),
         };
-        let result = store_layer(&mut blob, keeper, incoming, Arc::clone(sink), arrived).await;
+        let (outflow, inflow) = inflow::channel(keeper);
+        let sink = Arc::clone(sink);
+        let thread = threads.spawn_blocking(move || receive(inflow, incoming, &*sink));
+        let result = pass_on(&mut blob, outflow, thread, arrived).await;
         let worth_keeping = result.as_ref().is_err_and(|error| !error.is_content());
         if let Some(partial) = partial.filter(|_| !worth_keeping) {
             partial.discard();
@@ -275,15 +286,12 @@ fn resume(
 }
 
 /// Passes a blob to the thread that takes it apart. `arrived` hears how many bytes have come.
-async fn store_layer(
+async fn pass_on(
     blob: &mut BlobStream,
-    keeper: Option<Keeper>,
-    incoming: Incoming,
-    sink: Arc<dyn LayerSink>,
+    outflow: Outflow,
+    thread: JoinHandle<Result<(), Error>>,
     arrived: impl Fn(u64),
 ) -> Result<(), Error> {
-    let (outflow, inflow) = inflow::channel(keeper);
-    let thread = tokio::task::spawn_blocking(move || receive(inflow, incoming, &*sink));
     let sent = feed(blob, outflow, arrived).await;
     let received = thread.await.map_err(|error| Error::Io {
         action: "finish a layer",
@@ -293,11 +301,7 @@ async fn store_layer(
     sent.and(received)
 }
 
-async fn feed(
-    blob: &mut BlobStream,
-    outflow: inflow::Outflow,
-    arrived: impl Fn(u64),
-) -> Result<(), Error> {
+async fn feed(blob: &mut BlobStream, outflow: Outflow, arrived: impl Fn(u64)) -> Result<(), Error> {
     let mut done = 0;
     while let Some(bytes) = blob.next().await? {
         done += bytes.len() as u64;

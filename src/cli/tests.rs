@@ -23,7 +23,8 @@ fn without_a_command_it_is_a_build() {
         &["build", "-t", "x", "."],
         &["--store", "/s", "-t", "x", "."],
         &["-D", "."],
-        &["--registries", "/r", "--registries=/r", "."],
+        &["--registries", "/r", "."],
+        &["--registries=/r", "-t", "x", "."],
         &["--layers=directory", "--progress", "plain", "."],
         &["--no-cache", ".", "--store=/s"],
     ] {

@@ -10,15 +10,28 @@ mod containers;
 mod escapes;
 mod interruption;
 mod layers;
+mod logins;
+mod mirrors;
 mod outputs;
+mod pushes;
 mod real;
+mod registries;
 mod reproducible;
 mod rootless;
 mod secrets;
 mod sharing;
 mod terminal;
+mod tls;
 
 use testkit::rbuild::Rbuild;
+
+/// The program with a store that is made already, so that other files can be beside it: its directory is the user's home
+/// too.
+fn at_home() -> Rbuild {
+    let rbuild = rbuild();
+    rbuild.run(["images"]).succeeded();
+    rbuild
+}
 
 /// The program with an empty store.
 fn rbuild() -> Rbuild {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use layer::Digest;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 
 use super::endpoint::{Endpoint, Purpose};
 use super::fallback::Failures;
 use super::request::{Access, Call, read_bounded};
-use super::{Client, RegistryError};
+use super::{Client, RegistryError, retry};
 use crate::error::Error;
 use crate::manifest::{Descriptor, ManifestProblem, SIZE_MAX};
 use crate::media_type::{DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
@@ -81,21 +81,15 @@ impl Client {
         reference: &Reference,
     ) -> Result<FetchedManifest, Error> {
         let call = pulling(server, reference);
-        let answer = self
-            .manifest(&call, &Method::GET, &reference.target())
-            .await?;
-        if !answer.status().is_success() {
-            return Err(call.refuse(answer).await.into());
-        }
-        let media_type = header(&answer, CONTENT_TYPE.as_str())
+        let (head, bytes) = self.manifest_and_bytes(&call, &reference.target()).await?;
+        let media_type = header(&head, CONTENT_TYPE.as_str())
             .and_then(|text| text.split(';').next())
             .unwrap_or_default()
             .trim()
             .to_owned();
-        let announced = header(&answer, DIGEST_HEADER).and_then(|text| text.parse().ok());
-        let length = answer.content_length();
-        let bytes = read_bounded(self, answer, SIZE_MAX).await?;
+        let announced = header(&head, DIGEST_HEADER).and_then(|text| text.parse().ok());
         if bytes.len() as u64 > SIZE_MAX {
+            let length = header(&head, CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
             return Err(Error::Manifest {
                 document: format!("manifest of {}", reference.familiar()),
                 source: ManifestProblem::TooLarge(length.unwrap_or(bytes.len() as u64)),
@@ -134,7 +128,7 @@ impl Client {
         if !answer.status().is_success() {
             return Err(call.refuse(answer).await.into());
         }
-        let stored = header(&answer, DIGEST_HEADER).and_then(|text| text.parse().ok());
+        let stored = header(answer.headers(), DIGEST_HEADER).and_then(|text| text.parse().ok());
         match (stored, Digest::of(bytes)) {
             (Some(actual), expected) if actual != expected => {
                 Err(Error::WrongDigest { expected, actual })
@@ -159,6 +153,30 @@ impl Client {
             status if status.is_success() => Ok(true),
             _ => Err(call.refuse(answer).await.into()),
         }
+    }
+
+    /// A manifest's headers and bytes; asked for again if they break off.
+    async fn manifest_and_bytes(
+        &self,
+        call: &Call,
+        target: &str,
+    ) -> Result<(HeaderMap, Vec<u8>), RegistryError> {
+        for attempt in 0.. {
+            let answer = self.manifest(call, &Method::GET, target).await?;
+            if !answer.status().is_success() {
+                return Err(call.refuse(answer).await);
+            }
+            let head = answer.headers().clone();
+            let error = match read_bounded(self, answer, SIZE_MAX).await {
+                Ok(bytes) => return Ok((head, bytes)),
+                Err(error) => error,
+            };
+            match retry::pause(self.inner.settings.retry_wait, attempt, None) {
+                Some(pause) if error.is_temporary() => tokio::time::sleep(pause).await,
+                _ => return Err(error),
+            }
+        }
+        unreachable!("the last attempt returns")
     }
 
     async fn manifest(
@@ -189,15 +207,16 @@ fn purpose(reference: &Reference) -> Purpose {
     }
 }
 
-fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
-    answer.headers().get(name)?.to_str().ok()
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// The descriptor in the headers of an answer, if it is all there.
 fn described(answer: &Response) -> Option<Descriptor> {
-    let digest = header(answer, DIGEST_HEADER)?.parse().ok()?;
-    let size = header(answer, "content-length")?.parse().ok()?;
-    let media_type = header(answer, CONTENT_TYPE.as_str())?;
+    let headers = answer.headers();
+    let digest = header(headers, DIGEST_HEADER)?.parse().ok()?;
+    let size = header(headers, CONTENT_LENGTH.as_str())?.parse().ok()?;
+    let media_type = header(headers, CONTENT_TYPE.as_str())?;
     ACCEPTED
         .contains(&media_type)
         .then(|| Descriptor::new(media_type, digest, size))

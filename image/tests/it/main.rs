@@ -9,5 +9,6 @@ mod fake;
 mod https;
 mod login;
 mod real_registry;
+mod resumes;
 mod store;
 mod uploads;

@@ -12,6 +12,7 @@ pub mod compare;
 pub mod context;
 pub mod docker;
 pub mod expect;
+pub mod faults;
 pub mod image;
 pub mod progress;
 pub mod rbuild;

@@ -1,6 +1,7 @@
 //! Debian's registry, on loopback, with the base images in it.
 
 use std::fs::File;
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -22,11 +23,26 @@ impl Registry {
         let copied = storage.path().join("storage");
         crate::command::run(Command::new("cp").arg("-al").arg(kept).arg(&copied)).succeeded();
         let port = supervise::free_port();
+        let http = format!("http: {{addr: '127.0.0.1:{port}'}}\n");
+        Self::serve(storage, &copied, port, &http)
+    }
+
+    /// Starts an empty registry with a configuration of its own: `configure` gives it for a port, and for a directory
+    /// where its files may be.
+    pub fn configured(configure: impl FnOnce(u16, &Path) -> String) -> Self {
+        let storage = crate::scratch();
+        let port = supervise::free_port();
+        let config = configure(port, storage.path());
+        let data = storage.path().join("storage");
+        Self::serve(storage, &data, port, &config)
+    }
+
+    fn serve(storage: tempfile::TempDir, data: &Path, port: u16, configuration: &str) -> Self {
         let config = storage.path().join("config.yml");
         let text = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
-            copied.display()
+             storage: {{filesystem: {{rootdirectory: {}}}}}\n{configuration}",
+            data.display()
         );
         std::fs::write(&config, text).expect("the scratch directory can be written");
         let log =
@@ -35,6 +51,21 @@ impl Registry {
         supervise::server("docker-registry", &["serve", config], &[], log);
         supervise::wait_for_port(port);
         Self { port, storage }
+    }
+
+    /// Starts an empty registry that lets everyone do everything.
+    pub fn empty() -> Self {
+        Self::configured(|port, _| format!("http: {{addr: '127.0.0.1:{port}'}}\n"))
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The directory with its files.
+    pub fn directory(&self) -> &Path {
+        self.storage.path()
     }
 
     /// The registry that the tests of one process share.
