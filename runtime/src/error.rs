@@ -168,6 +168,8 @@ pub enum Stage {
     Cgroup,
     /// The host name.
     HostName,
+    /// Joining a network.
+    Network,
     /// The loopback interface.
     Loopback,
     /// The root file system.
@@ -203,10 +205,11 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Session,
         Self::Cgroup,
         Self::HostName,
+        Self::Network,
         Self::Loopback,
         Self::Root,
         Self::MakeMount,
@@ -236,6 +239,7 @@ impl std::fmt::Display for Stage {
             Self::Session => "start a session",
             Self::Cgroup => "join the cgroup",
             Self::HostName => "set the host name",
+            Self::Network => "join the network",
             Self::Loopback => "bring up the loopback interface",
             Self::Root => "attach the root file system",
             Self::MakeMount => "make the file system for",

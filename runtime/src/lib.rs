@@ -15,6 +15,7 @@ mod cgroup;
 mod error;
 mod mount;
 mod namespace;
+mod network;
 mod runtime;
 mod sandbox;
 mod seal;
@@ -31,6 +32,7 @@ pub use namespace::{
     Ids, MissingId, NamespaceError, Refusal, Shortfall, enter_user_namespace, is_superuser,
     join_user_namespace,
 };
+pub use network::NoOwnNetwork;
 pub use runtime::Runtime;
 pub use rustix::process::Signal;
 pub use sandbox::{

@@ -1,7 +1,7 @@
 //! What makes sandboxes.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::thread::CapabilitySet;
 
@@ -10,6 +10,7 @@ use crate::cgroup::Cgroups;
 use crate::error::Error;
 use crate::mount::{Lower, Marks, MountSpace, Overlay, OverlayUpper};
 use crate::namespace::Ids;
+use crate::network::{NoOwnNetwork, OwnNetwork};
 use crate::sandbox::{Child, Identity, Launcher, Possible, Process, Spec, Stdio};
 use crate::sys::MountAttributes;
 
@@ -26,6 +27,21 @@ pub(crate) struct Shared {
     pub(crate) launcher: Launcher,
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) possible: Possible,
+    /// Made when a sandbox first wants it.
+    own_network: OnceLock<Result<OwnNetwork, NoOwnNetwork>>,
+}
+
+impl Shared {
+    pub(crate) fn own_network(&self) -> Result<&OwnNetwork, &NoOwnNetwork> {
+        let network = self.own_network.get_or_init(|| {
+            if self.possible.ids.are_the_machines() {
+                Err(NoOwnNetwork::Superuser)
+            } else {
+                OwnNetwork::new()
+            }
+        });
+        network.as_ref()
+    }
 }
 
 impl Runtime {
@@ -56,6 +72,7 @@ impl Runtime {
                 launcher: Launcher::new(!ids.are_the_machines())?,
                 cgroups,
                 possible: possible(ids)?,
+                own_network: OnceLock::new(),
             }),
         })
     }
@@ -84,6 +101,12 @@ impl Runtime {
     /// Unmounts a layer once nothing uses it any more. Call it before the layer's files are deleted for good.
     pub fn forget(&self, lower: &Lower) -> Result<(), Error> {
         self.shared.space.forget(lower)
+    }
+
+    /// Why sandboxes that want a network of their own are on the host's, if they are. Connects it, if that was not done
+    /// yet.
+    pub fn own_network(&self) -> Result<(), &NoOwnNetwork> {
+        self.shared.own_network().map(drop)
     }
 
     /// Whether device nodes are confined by the kernel's policy; if not, sandboxes can't open any but those in `/dev`.

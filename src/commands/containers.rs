@@ -126,8 +126,8 @@ pub(super) fn state(state: ContainerState) -> &'static str {
 /// `host`, as Docker's JSON has it.
 pub(super) fn network(network: ContainerNetwork) -> &'static str {
     match network {
-        // The engine's own choice is, until there are networks of its own, the host's.
-        ContainerNetwork::Default | ContainerNetwork::Host => "host",
+        ContainerNetwork::Default => "default",
+        ContainerNetwork::Host => "host",
         ContainerNetwork::None => "none",
     }
 }

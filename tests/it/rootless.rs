@@ -220,6 +220,53 @@ fn processes_of_other_ids_are_reached_from_outside() {
     assert_eq!(run(&["ps", "-aq"]), "");
 }
 
+/// Runs a script as root in a network of its own with one address, where anybody may make tunnels.
+fn in_small_network(user: &User, script: &str) -> Outcome {
+    let script = format!(
+        "mount -t tmpfs none /mnt; mknod /mnt/tun c 10 200; chmod 666 /mnt/tun; mount --bind /mnt/tun /dev/net/tun; \
+         echo nameserver 192.0.2.53 > /mnt/resolv; mount --bind /mnt/resolv /etc/resolv.conf; \
+         ip link set lo up; ip link add wire type veth peer name end; ip link set end up; ip link set wire up; \
+         ip addr add 192.0.2.7/24 dev wire; ip route add default via 192.0.2.1; cd {home}; \
+         rbuild() {{ setpriv --reuid {id} --regid {id} --clear-groups env HOME={home} ./rbuild \"$@\"; }}; {script}",
+        home = user.home().display(),
+        id = user.id(),
+    );
+    command::run(Command::new("unshare").args(["--mount", "--net", "sh", "-euc", &script]))
+}
+
+#[test]
+fn the_default_network_is_ones_own() {
+    for ids in BOTH {
+        let user = user(ids);
+        let busybox = Registry::shared().busybox();
+        user.run(["pull", &busybox]).succeeded();
+        user.run(["tag", &busybox, "box"]).succeeded();
+        user.copy(Context::new("FROM box\nRUN readlink /proc/self/ns/net > /net\nRUN readlink /proc/self/ns/net >> /net\n").path());
+        let said = in_small_network(
+            &user,
+            "net='readlink /proc/self/ns/net'; rbuild run --rm --network=host box $net; $net; \
+             rbuild run --rm box ip -o -4 addr show wire; rbuild run -d --name live box sleep 1000 > /dev/null; \
+             rbuild exec live $net; rbuild exec live $net; rbuild build -q -t net context > /dev/null; \
+             rbuild run --rm net cat /net; rbuild rm -f live > /dev/null",
+        );
+        let lines: Vec<_> = said.succeeded().lines().collect();
+        let [host, outside, address, exec, again, first, second] = lines[..] else {
+            panic!("{ids:?}: {lines:?}");
+        };
+        assert_eq!(host, outside, "{ids:?}");
+        assert!(address.contains(" 192.0.2.7/24 "), "{ids:?}: {address}");
+        assert_eq!(exec, again, "{ids:?}");
+        assert_eq!(first, second, "{ids:?}");
+        assert!(exec != outside && first != outside, "{ids:?}: {lines:?}");
+        let id = user.id().to_string();
+        wait_until(
+            Duration::from_secs(10),
+            "`pasta` outlives its containers",
+            || command::run(Command::new("pgrep").args(["-u", &id, "-r", "S,R,D"])).code == 1,
+        );
+    }
+}
+
 /// Builds a Dockerfile, which must fail.
 fn failing(user: &User, dockerfile: &str) -> Outcome {
     let context = user.copy(Context::new(dockerfile).path());

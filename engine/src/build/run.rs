@@ -273,7 +273,8 @@ fn spawn(
         host_name: HOST_NAME.to_owned(),
         network: match command.network {
             plan::Network::None => Network::None,
-            plan::Network::Default | plan::Network::Host => Network::Host,
+            plan::Network::Default => Network::Own,
+            plan::Network::Host => Network::Host,
         },
         mounts: around.mounts,
     };

@@ -145,11 +145,11 @@ fn working_dir(asked: Option<&str>, image: String) -> Result<String, ContainerEr
     }
 }
 
-/// On the host's network a container has the host's name, else the beginning of its id.
+/// Unless it has no network a container has the host's name, else the beginning of its id.
 fn hostname(request: &CreateRequest, id: &ContainerId) -> String {
     match (&request.hostname, request.network) {
         (Some(name), _) => name.clone(),
-        (None, ContainerNetwork::Host) => {
+        (None, ContainerNetwork::Default | ContainerNetwork::Host) => {
             let host = rustix::system::uname();
             host.nodename().to_string_lossy().into_owned()
         }

@@ -68,6 +68,7 @@ pub(super) fn spec(
         stdio,
         host_name: config.hostname.clone(),
         network: match config.network {
+            ContainerNetwork::Default => Network::Own,
             ContainerNetwork::Host => Network::Host,
             ContainerNetwork::None => Network::None,
         },
@@ -105,7 +106,7 @@ fn imitate_root(upper: &Path, image: &View) -> Result<(), ContainerError> {
 /// What is mounted: what is asked for and the files that name hosts, those closer to the root first.
 fn mounts(config: &ContainerConfig) -> Result<Vec<Mount>, ContainerError> {
     let mut mounts = name_files(&config.hostname, &config.hosts)?;
-    if config.network == ContainerNetwork::Host
+    if config.network != ContainerNetwork::None
         && let Some(names) = host_names(config)?
     {
         mounts.retain(|mount| mount.target != Path::new(HOSTS));
@@ -133,7 +134,7 @@ fn mounts(config: &ContainerConfig) -> Result<Vec<Mount>, ContainerError> {
     Ok(mounts)
 }
 
-/// `/etc/hosts` on the host's network: the host's own with the lines that were asked for; `None` if it has none.
+/// `/etc/hosts` where there is a network: the host's own with the lines that were asked for; `None` if it has none.
 fn host_names(config: &ContainerConfig) -> Result<Option<Vec<u8>>, ContainerError> {
     let mut names = match fs::read(HOSTS) {
         Ok(names) => names,

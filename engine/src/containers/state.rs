@@ -81,8 +81,10 @@ impl std::fmt::Display for ContainerId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ContainerNetwork {
-    /// The host's.
+    /// One of an ordinary user's containers that is connected to the host's, where that can be; else the host's.
     #[default]
+    Default,
+    /// The host's.
     Host,
     /// Only a loopback device.
     None,

@@ -1,18 +1,17 @@
 //! Putting this process in a user namespace.
 
-use std::ffi::c_void;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, Command, Stdio};
 use std::ptr;
 
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitIdOptions, pidfd_send_signal, waitid};
 use rustix::thread::{
     ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces, unshare_unsafe,
 };
 
+use super::holder::{Holder, hold};
 use super::subordinate::{self, PROGRAMS, Range, Subordinates};
 use crate::sandbox::Identity;
 use crate::sys::{self, CloneFlags, CloneRequest, Stack};
@@ -102,9 +101,9 @@ pub fn enter_user_namespace() -> Result<(), NamespaceError> {
     // SAFETY: `hold` only makes system calls, and its stack is kept until it has ended.
     let (pid, holder) =
         unsafe { sys::clone(&request, hold, ptr::null()) }.map_err(NamespaceError::refused)?;
-    let holder = Holder(holder);
+    let holder = Holder::new(pid, holder);
     map(pid)?;
-    join(&holder.0)?;
+    join(holder.pidfd())?;
     drop(holder);
     drop(stack);
     Ok(())
@@ -116,38 +115,15 @@ pub fn join_user_namespace(target: Identity) -> Result<(), NamespaceError> {
     let pidfd = target
         .open()
         .map_err(|_| NamespaceError::Enter(Errno::SRCH.into()))?;
-    join(&pidfd)
+    join(pidfd.as_fd())
 }
 
-fn join(pidfd: &OwnedFd) -> Result<(), NamespaceError> {
-    move_into_thread_name_spaces(pidfd.as_fd(), ThreadNameSpaceType::USER)
+fn join(pidfd: BorrowedFd<'_>) -> Result<(), NamespaceError> {
+    move_into_thread_name_spaces(pidfd, ThreadNameSpaceType::USER)
         .map_err(|error| NamespaceError::Enter(error.into()))?;
     // SAFETY: the process has one thread, and paths mean the same in the copy.
     // A policy that lets everybody make namespaces can still leave them without powers, which shows here.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.map_err(NamespaceError::refused)
-}
-
-/// The process that holds a namespace, ended with this value.
-struct Holder(OwnedFd);
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        // It cannot have ended before, and does not refuse.
-        let _ = pidfd_send_signal(&self.0, Signal::KILL);
-        let process = rustix::process::WaitId::PidFd(self.0.as_fd());
-        while matches!(
-            waitid(process.clone(), WaitIdOptions::EXITED),
-            Err(Errno::INTR)
-        ) {}
-    }
-}
-
-unsafe extern "C" fn hold(_: *const c_void) -> ! {
-    // Without it the process would only stay until it is killed.
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    loop {
-        rustix::event::pause();
-    }
 }
 
 /// Maps ids into the namespace of a process: all that the user has, else its own.

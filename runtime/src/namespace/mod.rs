@@ -5,9 +5,11 @@
 //! `/etc/subgid` give the user, mapped by `newuidmap` and `newgidmap`; without them there is id 0 alone.
 
 mod enter;
+mod holder;
 mod ids;
 mod subordinate;
 
 pub use enter::{NamespaceError, Refusal, enter_user_namespace, join_user_namespace};
+pub(crate) use holder::{Holder, hold};
 pub use ids::{Ids, MissingId, is_superuser};
 pub use subordinate::Shortfall;

@@ -15,7 +15,9 @@ use rustix::mount::{
     move_mount, open_tree, unmount,
 };
 use rustix::process::{Rlimit, Signal};
-use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, LinkNameSpaceType, UnshareFlags, move_into_link_name_space,
+};
 
 use super::plan::{Credentials, Failure, FileSystem, Operation, Plan, Program, Surroundings};
 use crate::capability::Capabilities;
@@ -110,6 +112,10 @@ fn surround(surroundings: &Surroundings) -> Result<(), Failure> {
         unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) }.at(Stage::Cgroup)?;
     }
     rustix::system::sethostname(surroundings.host_name.as_bytes()).at(Stage::HostName)?;
+    if let Some(network) = &surroundings.network {
+        let kind = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(network.as_fd(), kind).at(Stage::Network)?;
+    }
     if surroundings.loopback {
         bring_loopback_up().at(Stage::Loopback)?;
     }

@@ -43,6 +43,8 @@ pub(super) struct Plan {
 pub(super) struct Surroundings {
     pub(super) host_name: String,
     pub(super) loopback: bool,
+    /// A network namespace to join.
+    pub(super) network: Option<OwnedFd>,
     pub(super) cgroup_namespace: bool,
     /// The root file system, a detached mount.
     pub(super) root: OwnedFd,

@@ -104,7 +104,9 @@ pub(super) fn surroundings(
         covered: vec![b"dev".to_vec()],
     };
     let console = terminals.is_some();
-    mounts.add_system(terminals, spec.network, membership.unified.is_some())?;
+    let network = network(shared, spec.network)?;
+    let owns_network = network.is_some() || spec.network == Network::None;
+    mounts.add_system(terminals, owns_network, membership.unified.is_some())?;
     for mount in &spec.mounts {
         mounts.add(mount)?;
     }
@@ -115,11 +117,22 @@ pub(super) fn surroundings(
     Ok(Surroundings {
         host_name: spec.host_name.clone(),
         loopback: spec.network == Network::None,
+        network,
         cgroup_namespace: true,
         root: overlay,
         sources: mounts.sources,
         operations,
     })
+}
+
+/// The network to join, if there is one that was made for sandboxes.
+fn network(shared: &Shared, wanted: Network) -> Result<Option<OwnedFd>, Error> {
+    if wanted != Network::Own {
+        return Ok(None);
+    }
+    let namespace = shared.own_network().ok().map(|own| own.namespace());
+    let copy = namespace.map(|namespace| rustix::io::fcntl_dupfd_cloexec(namespace, 3));
+    copy.transpose().map_err(Error::system("copy a descriptor"))
 }
 
 /// The mounts of a sandbox, being gathered.
@@ -139,7 +152,7 @@ impl Mounts<'_> {
     fn add_system(
         &mut self,
         terminals: Option<OwnedFd>,
-        network: Network,
+        owns_network: bool,
         unified: bool,
     ) -> Result<(), Error> {
         let terminals = match terminals {
@@ -153,7 +166,7 @@ impl Mounts<'_> {
         self.operations.push(make(&PROC, c"proc"));
         // A user namespace gives no view of a network that it does not own.
         let namespaced = !self.ids.are_the_machines();
-        if namespaced && network == Network::Host {
+        if namespaced && !owns_network {
             self.attach_from_host(Path::new("/sys"), HARMLESS | READ_ONLY)?;
             self.operations.push(Operation::Mask(c"sys/fs/cgroup"));
         } else {

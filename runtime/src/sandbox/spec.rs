@@ -97,6 +97,9 @@ pub enum Network {
     /// All that the host sees.
     #[default]
     Host,
+    /// For an ordinary user one of its own that is connected to the host's, where there is what connects it; else the
+    /// host's ([`crate::Runtime::own_network`] says which, and why).
+    Own,
     /// A loopback interface of its own.
     None,
 }

@@ -94,18 +94,21 @@ pub(crate) fn exit(code: i32) -> ! {
 /// Marks all descriptors from `first` on to be closed when a program is executed.
 pub(crate) fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
     const CLOSE_RANGE_CLOEXEC: usize = 4;
-    // SAFETY: only the flags of descriptors change, in a process that is about to execute.
+    // In a process that is about to execute.
+    close_range(first, CLOSE_RANGE_CLOEXEC)
+}
+
+/// Closes all descriptors from `first` on, in a process that has its own and needs none.
+pub(crate) fn close_from(first: RawFd) -> Result<(), Errno> {
+    close_range(first, 0)
+}
+
+fn close_range(first: RawFd, flags: usize) -> Result<(), Errno> {
+    // SAFETY: descriptors change in a process that will not use them, as the callers say.
     raw::check(unsafe {
         raw::syscall(
             libc::SYS_close_range,
-            [
-                first as usize,
-                u32::MAX as usize,
-                CLOSE_RANGE_CLOEXEC,
-                0,
-                0,
-                0,
-            ],
+            [first as usize, u32::MAX as usize, flags, 0, 0, 0],
         )
     })
     .map(drop)

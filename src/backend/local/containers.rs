@@ -228,10 +228,8 @@ fn create_request(request: RunRequest) -> CreateRequest {
         hostname: request.hostname,
         hosts: hosts.map(|host| (host.name, host.address)).collect(),
         network: match request.network {
-            // Until there are networks of its own, the engine's choice is the host's.
-            ContainerNetwork::Default | ContainerNetwork::Host => {
-                engine_containers::ContainerNetwork::Host
-            }
+            ContainerNetwork::Default => engine_containers::ContainerNetwork::Default,
+            ContainerNetwork::Host => engine_containers::ContainerNetwork::Host,
             ContainerNetwork::None => engine_containers::ContainerNetwork::None,
         },
         volumes: volumes
@@ -260,6 +258,7 @@ fn summary(container: &Container) -> ContainerSummary {
         created: config.created.into(),
         state: state(&container.state),
         network: match config.network {
+            engine_containers::ContainerNetwork::Default => ContainerNetwork::Default,
             engine_containers::ContainerNetwork::Host => ContainerNetwork::Host,
             engine_containers::ContainerNetwork::None => ContainerNetwork::None,
         },
