@@ -1,10 +1,10 @@
 //! Logging in to a registry that wants users and passwords.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
@@ -223,4 +223,41 @@ fn a_damaged_file_is_one_error_with_its_place() {
     outcome.failed_with(1);
     outcome.says(&[".docker/config.json:2:"]);
     assert!(!outcome.stderr.contains("secret"), "{outcome:?}");
+}
+
+#[test]
+fn a_password_that_is_typed_is_not_shown() {
+    let rbuild = at_home();
+    let host = guarded().host();
+    let plain = rbuild.command(["login", &host]);
+    let program = plain.get_program().to_str().expect("a path").to_owned();
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &format!("{program} login {host}"), "/dev/null"])
+        .env("RBUILD_STORE", rbuild.store())
+        .env("HOME", rbuild.store())
+        .env_remove("REGISTRY_AUTH_FILE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("`script` can be run");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    let mut said = String::new();
+    for (question, answer) in [("Username: ", "me\n"), ("Password: ", "secret\n")] {
+        while !said.ends_with(question) {
+            let mut byte = [0];
+            stdout.read_exact(&mut byte).expect("it asks");
+            said.push(char::from(byte[0]));
+        }
+        stdin.write_all(answer.as_bytes()).expect("it reads");
+    }
+    stdout.read_to_string(&mut said).expect("it ends");
+    assert!(child.wait().expect("it was started").success(), "{said}");
+    assert!(
+        said.contains("Login Succeeded") && !said.contains("secret"),
+        "{said}"
+    );
+    let user = &json_of(&docker_config(&rbuild))["auths"][&host]["auth"];
+    assert_eq!(user, "bWU6c2VjcmV0");
 }

@@ -5,6 +5,7 @@
 //! They need root, Debian's packages (`scripts/test` installs them) and, for `real`, a network.
 
 mod bad_input;
+mod bad_network;
 mod cache;
 mod containers;
 mod escapes;

@@ -111,7 +111,7 @@ pub(crate) fn assert_whole(rbuild: &Rbuild) {
 
 /// Panics if a store has an image, or something that is half made.
 #[track_caller]
-fn assert_none(rbuild: &Rbuild) {
+pub(crate) fn assert_none(rbuild: &Rbuild) {
     assert_eq!(rbuild.run(["images", "-q"]).succeeded(), "");
     layers(rbuild);
     rbuild.assert_nothing_half_made();
