@@ -20,6 +20,8 @@ use crate::{Bucket, Store};
 
 /// What nobody has gone on with for so long is removed.
 const AGE_MAX: Duration = Duration::from_hours(7 * 24);
+/// How many times a blob's size must be free for it to be kept: a layer is several times as long as its blob.
+const ROOM: u64 = 8;
 
 /// The beginnings of blobs in a store.
 #[derive(Debug, Clone, Copy)]
@@ -39,12 +41,16 @@ impl<'a> Partials<'a> {
         Self { store }
     }
 
-    /// What has come of a blob, which may be nothing; `None` if another download holds it. What is too old is removed
-    /// on this occasion.
-    pub fn open(&self, blob: &Digest) -> Result<Option<Partial>, Error> {
+    /// What has come of a blob of this size, which may be nothing; `None` if another download holds it, or if what is
+    /// made of the blob may need the room. What is too old is removed on this occasion.
+    pub fn open(&self, blob: &Digest, size: u64) -> Result<Option<Partial>, Error> {
         let directory = self.store.directory(Bucket::Partial);
         let path = directory.join(blob.to_hex());
         remove_old(&directory, SystemTime::now())?;
+        if !has_room_beside(size, self.store.root())? {
+            optional(fs::remove_file(&path)).at("remove", &path)?;
+            return Ok(None);
+        }
         let open = || {
             let mut options = File::options();
             let options = options.read(true).write(true).create(true).truncate(false);
@@ -81,6 +87,14 @@ impl Partial {
     }
 }
 
+/// Whether a file system has room for a blob beside what is made of it.
+fn has_room_beside(size: u64, root: &Path) -> Result<bool, Error> {
+    let free = rustix::fs::statvfs(root)
+        .map_err(io::Error::from)
+        .at("look at", root)?;
+    Ok(free.f_bavail.saturating_mul(free.f_frsize) / ROOM >= size)
+}
+
 fn remove_old(directory: &Path, now: SystemTime) -> Result<(), Error> {
     for path in entries(directory)? {
         let Some(metadata) = optional(fs::symlink_metadata(&path)).at("look at", &path)? else {
@@ -108,18 +122,29 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let blob = Digest::of(b"blob");
-        let first = store.partials().open(&blob).unwrap().unwrap();
+        let first = store.partials().open(&blob, 9).unwrap().unwrap();
         first.file().write_all(b"begin").unwrap();
         let again = Store::open(directory.path()).unwrap();
-        assert!(again.partials().open(&blob).unwrap().is_none());
+        assert!(again.partials().open(&blob, 9).unwrap().is_none());
         drop(first);
         // The sweep after a process that ended leaves it alone.
         again.sweep().unwrap();
-        let second = again.partials().open(&blob).unwrap().unwrap();
+        let second = again.partials().open(&blob, 9).unwrap().unwrap();
         assert_eq!(second.file().metadata().unwrap().len(), 5);
         second.discard().unwrap();
-        let third = again.partials().open(&blob).unwrap().unwrap();
+        let third = again.partials().open(&blob, 9).unwrap().unwrap();
         assert_eq!(third.file().metadata().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn nothing_is_kept_where_there_is_no_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let blob = Digest::of(b"blob");
+        drop(store.partials().open(&blob, 9).unwrap().unwrap());
+        assert!(store.partials().open(&blob, u64::MAX).unwrap().is_none());
+        let left = fs::read_dir(directory.path().join("partial")).unwrap();
+        assert_eq!(left.count(), 0);
     }
 
     #[test]
@@ -127,14 +152,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let (old, other) = (Digest::of(b"old"), Digest::of(b"other"));
-        let partial = store.partials().open(&old).unwrap().unwrap();
+        let partial = store.partials().open(&old, 9).unwrap().unwrap();
         let path = partial.path.clone();
         partial
             .file()
             .set_modified(SystemTime::now() - AGE_MAX * 2)
             .unwrap();
         drop(partial);
-        drop(store.partials().open(&other).unwrap());
+        drop(store.partials().open(&other, 9).unwrap());
         assert!(!path.exists());
     }
 }

@@ -229,8 +229,9 @@ async fn fetch_layer(
     let mut first = 0;
     loop {
         let mut blob = client.blob(repository, &layer.blob, first)?;
-        let partial = match layer.blob.size {
-            KEPT_MIN.. => sink.partial(&layer.blob.digest).map_err(Error::Store)?,
+        let (digest, size) = (&layer.blob.digest, layer.blob.size);
+        let partial = match size {
+            KEPT_MIN.. => sink.partial(digest, size).map_err(Error::Store)?,
             _ => None,
         };
         let keeper = partial
@@ -248,8 +249,9 @@ async fn fetch_layer(
         let sink = Arc::clone(sink);
         let thread = threads.spawn_blocking(move || receive(inflow, incoming, &*sink));
         let result = pass_on(&mut blob, outflow, thread, arrived).await;
-        let worth_keeping = result.as_ref().is_err_and(|error| !error.is_content());
-        if let Some(partial) = partial.filter(|_| !worth_keeping) {
+        // What broke off may go on another time; what is wrong, or finds no room here, may not.
+        let broke_off = matches!(&result, Err(Error::Registry(_) | Error::Mirrors { .. }));
+        if let Some(partial) = partial.filter(|_| !broke_off) {
             partial.discard();
         }
         match (result, blob.after_wrong_bytes()) {

@@ -18,9 +18,10 @@ pub trait LayerSink: Send + Sync {
     /// Begins a new layer. Dropping what this gives discards it.
     fn begin(&self) -> Result<Box<dyn LayerDraft>, StoreError>;
 
-    /// A place for the bytes of a blob while they come, with those that earlier attempts left there. `None` if nothing
-    /// is to be kept, or another one is bringing in this blob.
-    fn partial(&self, blob: &Digest) -> Result<Option<Box<dyn PartialBlob>>, StoreError>;
+    /// A place for the bytes of a blob of this size while they come, with those that earlier attempts left there. `None`
+    /// if nothing is to be kept, or another one is bringing in this blob.
+    fn partial(&self, blob: &Digest, size: u64)
+    -> Result<Option<Box<dyn PartialBlob>>, StoreError>;
 }
 
 /// The beginning of a blob, kept over interruptions. Nobody has verified it.

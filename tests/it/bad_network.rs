@@ -110,11 +110,11 @@ fn whatever_happens_an_image_is_whole_or_not_there() {
     let rounds = std::env::var("RBUILD_ROUNDS").map_or(ROUNDS, |text| {
         text.parse().expect("RBUILD_ROUNDS is a number")
     });
-    let (mut pulled, mut pushed) = (0, 0);
+    let (mut pulls, mut pushes) = (0, 0);
     for seed in 0..rounds {
         let puller = at_home();
         if pull(&puller, seed) {
-            pulled += 1;
+            pulls += 1;
             assert_whole(&puller);
         } else {
             assert_none(&puller);
@@ -124,7 +124,7 @@ fn whatever_happens_an_image_is_whole_or_not_there() {
 
         let path = format!("{}/round-{seed}", origin().registry.host());
         if push(&puller, seed) {
-            pushed += 1;
+            pushes += 1;
         } else {
             puller.run(["tag", &origin().name(), &path]).succeeded();
             puller.run(["push", &path]).succeeded();
@@ -134,6 +134,6 @@ fn whatever_happens_an_image_is_whole_or_not_there() {
         assert_whole(&other);
     }
     // Chance that always or never spoils proves little.
-    assert!(rounds < ROUNDS || (1..rounds).contains(&pulled), "{pulled}");
-    assert!(rounds < ROUNDS || (1..rounds).contains(&pushed), "{pushed}");
+    assert!(rounds < ROUNDS || (1..rounds).contains(&pulls), "{pulls}");
+    assert!(rounds < ROUNDS || (1..rounds).contains(&pushes), "{pushes}");
 }

@@ -169,8 +169,12 @@ impl LayerSink for StoreSink {
         Ok(held.contains_key(layer) || self.engine.store().layers().get(layer)?.is_some())
     }
 
-    fn partial(&self, blob: &Digest) -> Result<Option<Box<dyn transfer::PartialBlob>>, StoreError> {
-        let partial = self.engine.store().partials().open(blob)?;
+    fn partial(
+        &self,
+        blob: &Digest,
+        size: u64,
+    ) -> Result<Option<Box<dyn transfer::PartialBlob>>, StoreError> {
+        let partial = self.engine.store().partials().open(blob, size)?;
         Ok(partial.map(|partial| Box::new(Partial(partial)) as _))
     }
 

@@ -52,7 +52,17 @@ impl Keeper {
         self.known > 0
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Keeps bytes. Where there is no room for them it gives back what it has: all will have to come again, and what is
+    /// made of them may need the room.
+    fn keep(mut self, bytes: &[u8]) -> Option<Self> {
+        if self.write(bytes).is_err() {
+            self.file.set_len(0).ok();
+            return None;
+        }
+        Some(self)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let skipped = self.known.saturating_sub(self.at).min(bytes.len() as u64);
         let new = &bytes[usize::try_from(skipped).unwrap_or(bytes.len())..];
         self.file.write_all_at(new, self.at + skipped)?;
@@ -90,11 +100,7 @@ impl BufRead for Inflow {
         while self.current.is_empty() && !self.ended {
             match self.parts.blocking_recv() {
                 Some(Part::Bytes(bytes)) => {
-                    // Where there is no room to keep it, it would have to come again; that is all.
-                    self.keeper = self
-                        .keeper
-                        .take()
-                        .and_then(|mut keeper| keeper.keep(&bytes).is_ok().then_some(keeper));
+                    self.keeper = self.keeper.take().and_then(|keeper| keeper.keep(&bytes));
                     self.current = bytes;
                 }
                 Some(Part::End) => self.ended = true,

@@ -19,8 +19,6 @@ use crate::manifest::Descriptor;
 use crate::media_type;
 use crate::reference::Repository;
 
-/// How often a download that broke off is taken up again without a single byte more.
-const RESUMES: u32 = 3;
 /// How much of what was kept is read at a time.
 const READ: u64 = 1 << 20;
 /// The most addresses of a foreign layer that are tried.
@@ -48,7 +46,9 @@ pub struct BlobStream {
     repeated: u64,
     received: u64,
     hasher: Sha256,
+    /// How often it broke off since this many bytes had come.
     failures: u32,
+    furthest: u64,
 }
 
 /// What an earlier download left.
@@ -93,6 +93,7 @@ impl Client {
             received: 0,
             hasher: Sha256::new(),
             failures: 0,
+            furthest: 0,
         })
     }
 
@@ -223,8 +224,10 @@ impl BlobStream {
         if bytes.is_empty() {
             return Ok(bytes);
         }
-        self.failures = 0;
         self.received += bytes.len() as u64;
+        if self.received >= self.furthest + retry::PROGRESS {
+            (self.failures, self.furthest) = (0, self.received);
+        }
         if self.received > self.descriptor.size {
             return Err(self.wrong_size());
         }
@@ -261,7 +264,7 @@ impl BlobStream {
         };
         let first = self.client.inner.settings.retry_wait;
         match retry::pause(first, self.failures, None) {
-            Some(pause) if temporary && self.failures < RESUMES => {
+            Some(pause) if temporary => {
                 self.failures += 1;
                 tokio::time::sleep(pause).await;
                 Ok(())

@@ -9,6 +9,8 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 /// How often one request is sent at most.
 pub(super) const ATTEMPTS: u32 = 4;
+/// How many bytes further a transfer must be for its failures to be counted anew.
+pub(super) const PROGRESS: u64 = 64 << 10;
 /// The longest wait. A registry that asks for more is not waited for.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 

@@ -192,8 +192,10 @@ impl Client {
                 return Ok(());
             }
             let at = session.as_ref().map_or(0, |session| session.at);
-            failures = if at > furthest { 0 } else { failures + 1 };
-            furthest = furthest.max(at);
+            failures += 1;
+            if at >= furthest + retry::PROGRESS {
+                (failures, furthest) = (0, at);
+            }
         }
     }
 

@@ -203,3 +203,37 @@ async fn token_servers_that_are_none_are_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_login_is_tried_before_it_is_kept() {
+    let held = Served::new(100);
+    let expected = basic("user", "secret");
+    let (registry, tokens) = registry(&held, move |request| {
+        request.header("authorization") == Some(&expected)
+    });
+    let host = format!("127.0.0.1:{}", registry.port);
+    let log_in = async |password: &str| {
+        let credential = Credential::Password {
+            user: "user".to_owned(),
+            password: password.to_owned(),
+        };
+        client().log_in(&host, credential).await
+    };
+    // The token is taken; that this registry has nothing at `/v2/` is another matter.
+    let error = log_in("secret").await.unwrap_err().to_string();
+    assert!(
+        error.ends_with("it does not have the API of registries"),
+        "{error}"
+    );
+    let error = log_in("wrong").await.unwrap_err().to_string();
+    assert!(
+        error.ends_with("does not allow logging in as `user`: who are you"),
+        "{error}"
+    );
+    // No repository is meant.
+    let asked = tokens.requests();
+    assert_eq!(
+        asked[0].target,
+        "/token?x=y&account=user&service=the+registry"
+    );
+}

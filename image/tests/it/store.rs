@@ -106,7 +106,7 @@ impl LayerSink for Store {
         Ok(self.0.state.lock().unwrap().layers.contains_key(layer))
     }
 
-    fn partial(&self, blob: &Digest) -> Result<Option<Box<dyn PartialBlob>>, StoreError> {
+    fn partial(&self, blob: &Digest, _: u64) -> Result<Option<Box<dyn PartialBlob>>, StoreError> {
         let path = self.path(&format!("partial-{}", blob.to_hex()));
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false);

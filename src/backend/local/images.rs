@@ -52,7 +52,7 @@ pub(super) async fn log_in(
     let kept = engine.log_in(registry, &login.user, &login.password).await;
     Ok(match kept.map_err(failure)? {
         images::Kept::File(path) => Kept::File(path),
-        images::Kept::Helper(_) => Kept::Helper,
+        images::Kept::Helper => Kept::Helper,
     })
 }
 

@@ -42,10 +42,6 @@ impl Helper {
         })
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// What it keeps for a registry.
     pub(super) fn get(&self, registry: &str) -> Result<Option<Credential>, CredentialError> {
         let Some(answer) = self.ask("get", key_of(registry).as_bytes())? else {

@@ -52,8 +52,8 @@ pub struct AuthFiles {
 pub enum Kept {
     /// Readable by all who can read this file.
     File(PathBuf),
-    /// With the credential helper of this name.
-    Helper(String),
+    /// With a credential helper.
+    Helper,
 }
 
 /// Credentials that cannot be read or kept.
@@ -159,7 +159,7 @@ impl AuthFiles {
         let in_file = helper.is_none().then_some(credential);
         edit::put(path, registry, in_file)?;
         Ok(match helper {
-            Some(helper) => Kept::Helper(helper.name().to_owned()),
+            Some(_) => Kept::Helper,
             None => Kept::File(path.clone()),
         })
     }
