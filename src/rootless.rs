@@ -39,7 +39,7 @@ impl Caller {
             return Ok(caller);
         }
         let entered = match command {
-            Command::Build(_) | Command::Run(_) => enter_namespace(),
+            Command::Build(_) | Command::Run(_) | Command::Info => enter_namespace(),
             Command::Exec(args) => match args.words.first() {
                 Some(container) => Local::open(global, settings, &caller)?.join(container),
                 None => Ok(()),

@@ -3,6 +3,7 @@
 //! An [`Engine`] is a store and what this process has mounted of it. It reads no terminal and no environment of the
 //! user's, and prints nothing: what happens is told to a [`event::Listener`].
 
+pub mod abilities;
 pub mod build;
 pub mod containers;
 mod engine;

@@ -51,6 +51,9 @@ pub(crate) trait Backend: Sized {
     /// Forgets a login.
     async fn log_out(&self, registry: &str) -> Result<(), BackendError>;
 
+    /// What works here for this user: names and what is to be said of them.
+    async fn info(&self) -> Result<Vec<(&'static str, String)>, BackendError>;
+
     /// All images, the newest first.
     async fn images(&self) -> Result<Vec<ImageSummary>, BackendError>;
 

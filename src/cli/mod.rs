@@ -112,6 +112,8 @@ pub(crate) enum Command {
     Save(save::SaveArgs),
     /// Read images from an archive
     Load(save::LoadArgs),
+    /// Tell what works here for this user, and why the rest does not
+    Info,
     /// Print the version
     Version,
 }

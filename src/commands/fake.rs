@@ -270,6 +270,13 @@ impl Backend for Fake {
         self.call("registry", registry, format!("log_out {registry}"))
     }
 
+    async fn info(&self) -> Result<Vec<(&'static str, String)>, BackendError> {
+        Ok(vec![
+            ("Store", "/store".to_owned()),
+            ("Layers", "mounted as they are".to_owned()),
+        ])
+    }
+
     async fn images(&self) -> Result<Vec<ImageSummary>, BackendError> {
         Ok(vec![image().summary])
     }

@@ -5,6 +5,7 @@ pub(crate) mod containers;
 pub(crate) mod exec;
 pub(crate) mod history;
 pub(crate) mod images;
+pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod login;
 pub(crate) mod logs;
@@ -68,6 +69,7 @@ pub(crate) async fn dispatch<B: Backend>(
         Command::History(args) => history::run(&args, cx).await,
         Command::Save(args) => save::save(args, cx).await,
         Command::Load(args) => save::load(args, cx).await,
+        Command::Info => info::run(cx).await,
         Command::Version => version(cx.printer),
     }
 }

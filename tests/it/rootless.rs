@@ -246,15 +246,19 @@ fn the_default_network_is_ones_own() {
             &user,
             "net='readlink /proc/self/ns/net'; rbuild run --rm --network=host box $net; $net; \
              rbuild run --rm box ip -o -4 addr show wire; rbuild run -d --name live box sleep 1000 > /dev/null; \
-             rbuild exec live $net; rbuild exec live $net; rbuild build -q -t net context > /dev/null; \
+             rbuild info | grep ^Commands: ; rbuild exec live $net; rbuild exec live $net; rbuild build -q -t net context > /dev/null; \
              rbuild run --rm net cat /net; rbuild rm -f live > /dev/null",
         );
         let lines: Vec<_> = said.succeeded().lines().collect();
-        let [host, outside, address, exec, again, first, second] = lines[..] else {
+        let [host, outside, address, info, exec, again, first, second] = lines[..] else {
             panic!("{ids:?}: {lines:?}");
         };
         assert_eq!(host, outside, "{ids:?}");
         assert!(address.contains(" 192.0.2.7/24 "), "{ids:?}: {address}");
+        assert_eq!(
+            info,
+            "Commands: run in a network of their own, connected by `pasta`"
+        );
         assert_eq!(exec, again, "{ids:?}");
         assert_eq!(first, second, "{ids:?}");
         assert!(exec != outside && first != outside, "{ids:?}: {lines:?}");
@@ -289,6 +293,13 @@ fn what_one_id_cannot_do_is_said() {
         "chown: /etc/passwd: Invalid argument",
         "hint: if it changes users or owners: only one id is there, as `/etc/subuid` has no range",
     ]);
+    let info = user.run(["info"]).succeeded().to_owned();
+    assert!(
+        info.contains(
+            "\nUser:     an ordinary one, with no id but its own: `/etc/subuid` has no range for"
+        ) && info.contains("\nLayers:   unpacked into directories: not permitted to mount EROFS\n"),
+        "{info}"
+    );
     let busybox = Registry::shared().busybox();
     let run = user.run(["run", "--rm", "-u", "33", &busybox, "true"]);
     run.says(&["there is no user 33", only]).failed_with(125);

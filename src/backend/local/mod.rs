@@ -3,6 +3,7 @@
 mod build;
 mod containers;
 mod images;
+mod info;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub(crate) struct Local {
     engine: Engine,
+    caller: Caller,
     /// Whether excerpts of Dockerfiles are coloured.
     colors: bool,
 }
@@ -51,6 +53,7 @@ impl Local {
         });
         Ok(Self {
             engine: engine.map_err(other)?,
+            caller: caller.clone(),
             colors: settings.allows_colors() && std::io::stderr().is_terminal(),
         })
     }
@@ -98,6 +101,10 @@ impl Backend for Local {
 
     async fn log_out(&self, registry: &str) -> Result<(), BackendError> {
         self.engine.log_out(registry).await.map_err(other)
+    }
+
+    async fn info(&self) -> Result<Vec<(&'static str, String)>, BackendError> {
+        info::lines(&self.engine, &self.caller)
     }
 
     async fn images(&self) -> Result<Vec<ImageSummary>, BackendError> {
