@@ -38,14 +38,10 @@ impl Caller {
         if rustix::process::geteuid().is_root() {
             return Ok(caller);
         }
-        let entered = match command {
-            Command::Build(_) | Command::Run(_) | Command::Info => enter_namespace(),
-            Command::Exec(args) => match args.words.first() {
-                Some(container) => Local::open(global, settings, &caller)?.join(container),
-                None => Ok(()),
-            },
-            // These only read and move what is the user's own, and send signals.
-            _ => Ok(()),
+        let entered = match Need::of(command) {
+            Need::Namespace => enter_namespace(),
+            Need::NamespaceOf(container) => Local::open(global, settings, &caller)?.join(container),
+            Need::Nothing => Ok(()),
         };
         Ok(Self::User {
             powerless: entered.err().map(Arc::new),
@@ -60,6 +56,46 @@ impl Caller {
         match self {
             Self::Superuser => None,
             Self::User { powerless } => powerless.clone(),
+        }
+    }
+}
+
+/// What a command needs of an ordinary user.
+enum Need<'a> {
+    /// A user namespace: it runs or mounts something, or deletes files that belong to other ids.
+    Namespace,
+    /// The user namespace of a container.
+    NamespaceOf(&'a str),
+    /// Nothing: it only reads and moves what is the user's own, or sends signals.
+    Nothing,
+}
+
+impl<'a> Need<'a> {
+    fn of(command: &'a Command) -> Self {
+        match command {
+            Command::Build(_) | Command::Run(_) | Command::Info => Self::Namespace,
+            Command::Exec(args) => args
+                .words
+                .first()
+                .map_or(Self::Nothing, |container| Self::NamespaceOf(container)),
+            Command::Ps(_)
+            | Command::Logs(_)
+            | Command::Stop(_)
+            | Command::Kill(_)
+            | Command::Rm(_)
+            | Command::Wait(_)
+            | Command::Images(_)
+            | Command::Pull(_)
+            | Command::Push(_)
+            | Command::Login(_)
+            | Command::Logout(_)
+            | Command::Tag(_)
+            | Command::Rmi(_)
+            | Command::Inspect(_)
+            | Command::History(_)
+            | Command::Save(_)
+            | Command::Load(_)
+            | Command::Version => Self::Nothing,
         }
     }
 }
