@@ -13,7 +13,8 @@ impl Engine {
     /// Enters the user namespace of a running container, in which alone its processes have company. Nothing happens when
     /// there is no such container, or it does not run: whatever is to be done with it will say so.
     ///
-    /// The program must have no other threads, and open another engine afterwards.
+    /// The program must have no other threads, and open another engine afterwards. It is executed anew through a mount
+    /// that nobody inside can write to, and is told by its ids that it has joined already.
     pub fn join_container(&self, name: &str) -> Result<(), NamespaceError> {
         let Ok(ContainerState::Running { pid, ticks, .. }) =
             self.container(name).map(|container| container.state)
@@ -23,7 +24,8 @@ impl Engine {
         runtime::join_user_namespace(Identity {
             pid,
             start_time: ticks,
-        })
+        })?;
+        runtime::seal_executable().map_err(|error| NamespaceError::Seal(Box::new(error)))
     }
 }
 

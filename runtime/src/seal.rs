@@ -7,6 +7,7 @@ use std::path::Path;
 use std::ptr;
 
 use rustix::fs::StatVfsMountFlags;
+use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::mount::bind;
@@ -20,16 +21,37 @@ use crate::sys::{self, MountAttributes};
 /// `/proc/self/exe`, which is then this file, can open that from outside the process and write to it when it has ended
 /// (CVE-2019-5736), but not through a read-only mount.
 ///
+/// An ordinary user's program can't mount, so it is left alone until it has [joined](crate::join_user_namespace) the user
+/// namespace of what it enters.
+///
 /// Afterwards the path of the program's file reads oddly; `/proc/self/exe` still leads to it.
 pub fn seal_executable() -> Result<(), Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
     let executable = Path::new("/proc/self/exe");
     let failed = || Error::path("find", executable);
     let file_system = rustix::fs::statvfs(executable).map_err(failed())?;
     if file_system.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Ok(());
     }
-    let sealed = bind(None, executable, false, MountAttributes::READ_ONLY)
-        .map_err(Error::path("mount", executable))?;
+    let sealed = match bind(None, executable, false, MountAttributes::READ_ONLY) {
+        // The process has left the mount namespace it was executed in: by its path the file is in this one too.
+        Err(Errno::INVAL) => {
+            let path = std::fs::read_link(executable).map_err(|source| Error::Path {
+                action: "find",
+                path: executable.to_owned(),
+                source,
+            })?;
+            if !is_same(&path, executable) {
+                // It has been replaced or removed, and nobody will execute it again.
+                return Ok(());
+            }
+            bind(None, &path, false, MountAttributes::READ_ONLY)
+        }
+        bound => bound,
+    };
+    let sealed = sealed.map_err(Error::path("mount", executable))?;
     let strings = |strings: Vec<OsString>| -> Result<Vec<CString>, Error> {
         let strings = strings.into_iter().map(|string| {
             CString::new(string.into_vec()).map_err(|_| Error::ZeroByte { what: "a string" })
@@ -47,6 +69,11 @@ pub fn seal_executable() -> Result<(), Error> {
     // SAFETY: both arrays end with null and point into strings that live until the call has failed.
     let error = unsafe { sys::execve(&path, &pointers(&arguments), &pointers(&environment)) };
     Err(Error::path("execute", executable)(error))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
+    identity(one).is_ok_and(|one| identity(other) == Ok(one))
 }
 
 fn variable((mut name, value): (OsString, OsString)) -> OsString {

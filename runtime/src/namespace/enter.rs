@@ -32,6 +32,9 @@ pub enum NamespaceError {
     /// Not even the user's own id could be mapped.
     #[error("cannot map the user's id into a user namespace")]
     Map(#[source] io::Error),
+    /// The program's file could not be kept from those in the namespace.
+    #[error("cannot protect the program")]
+    Seal(#[source] Box<crate::Error>),
     /// It could not be entered.
     #[error("cannot enter the user namespace")]
     Enter(#[source] io::Error),
