@@ -88,10 +88,10 @@ async fn credentials<B>(args: LoginArgs, cx: &mut Context<'_, B>) -> Result<Logi
             Error::Usage("must provide `--username` with `--password-stdin`".to_owned())
         })?;
         let password = piped_password()?;
-        return Ok(Login { user, password });
+        return complete(user, password);
     }
-    let complete = args.username.is_some() && args.password.is_some();
-    if !complete && !terminal::input_is_terminal() {
+    let asks = args.username.is_none() || args.password.is_none();
+    if asks && !terminal::input_is_terminal() {
         let message = "cannot perform an interactive login from a non TTY device; use `--username` and `--password-stdin`";
         return Err(Error::Usage(message.to_owned()));
     }
@@ -107,10 +107,13 @@ async fn credentials<B>(args: LoginArgs, cx: &mut Context<'_, B>) -> Result<Logi
         cx.printer.say("\n");
         password
     };
+    complete(user, password)
+}
+
+fn complete(user: String, password: String) -> Result<Login, Error> {
     if user.is_empty() || password.is_empty() {
-        return Err(Error::Usage(
-            "username and password are required".to_owned(),
-        ));
+        let message = "username and password are required";
+        return Err(Error::Usage(message.to_owned()));
     }
     Ok(Login { user, password })
 }
@@ -184,6 +187,9 @@ mod tests {
             "{}",
             done.err
         );
+        let done = run_command(&fake, &["login", "-u", "", "-p", "secret", "a.io"]);
+        assert_eq!(done.code, 1);
+        assert!(done.err.contains("are required"), "{}", done.err);
         assert!(fake.calls().is_empty());
     }
 

@@ -10,10 +10,16 @@ use testkit::faults::{Fault, Faults};
 use testkit::rbuild::Rbuild;
 
 use crate::at_home;
-use crate::registries::{assert_none, assert_whole, origin};
+use crate::registries::{assert_none, assert_same, assert_whole, layers, origin};
 
 /// How many rounds there are unless the environment says otherwise.
 const ROUNDS: u64 = 12;
+
+fn rounds() -> u64 {
+    std::env::var("RBUILD_ROUNDS").map_or(ROUNDS, |text| {
+        text.parse().expect("RBUILD_ROUNDS is a number")
+    })
+}
 
 /// Numbers that look like chance, and are the same each time.
 struct Chance(u64);
@@ -107,9 +113,7 @@ fn push(rbuild: &Rbuild, seed: u64) -> bool {
 
 #[test]
 fn whatever_happens_an_image_is_whole_or_not_there() {
-    let rounds = std::env::var("RBUILD_ROUNDS").map_or(ROUNDS, |text| {
-        text.parse().expect("RBUILD_ROUNDS is a number")
-    });
+    let rounds = rounds();
     let (mut pulls, mut pushes) = (0, 0);
     for seed in 0..rounds {
         let puller = at_home();
@@ -136,4 +140,25 @@ fn whatever_happens_an_image_is_whole_or_not_there() {
     // Chance that always or never spoils proves little.
     assert!(rounds < ROUNDS || (1..rounds).contains(&pulls), "{pulls}");
     assert!(rounds < ROUNDS || (1..rounds).contains(&pushes), "{pushes}");
+}
+
+#[test]
+fn a_puller_that_is_killed_leaves_nothing_that_is_believed() {
+    let faults = Faults::before(origin().registry.port());
+    let slow = Fault::Trickle(100_000, Duration::from_millis(5));
+    faults.add("GET", "/blobs/", usize::MAX / 2, slow);
+    let name = format!("{}/image", faults.host());
+    for seed in 0..rounds().div_ceil(2) {
+        let (rbuild, mut chance) = (at_home(), Chance(seed));
+        for _ in 0..4 {
+            let mut child = rbuild.start(["pull", &name]);
+            std::thread::sleep(Duration::from_millis(chance.below(150)));
+            // It may be done already.
+            child.kill().ok();
+            child.wait().expect("it was started");
+            layers(&rbuild);
+        }
+        rbuild.run(["pull", &name]).succeeded();
+        assert_same(&rbuild);
+    }
 }

@@ -251,7 +251,7 @@ impl BlobStream {
         Error::WrongSize {
             digest: self.descriptor.digest,
             expected: self.descriptor.size,
-            actual: self.received.min(self.descriptor.size + 1),
+            actual: self.received.min(self.descriptor.size.saturating_add(1)),
         }
     }
 

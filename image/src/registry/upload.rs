@@ -330,12 +330,17 @@ impl UploadSession {
 
 /// Where the session goes on, which the registry says with each answer.
 fn session_url(call: &Call, answer: &Response) -> Result<Url, RegistryError> {
-    answer
+    let url = answer
         .headers()
         .get(LOCATION)
         .and_then(|location| location.to_str().ok())
         .and_then(|location| answer.url().join(location).ok())
-        .ok_or_else(|| call.protocol("it does not say where to send the blob"))
+        .ok_or_else(|| call.protocol("it does not say where to send the blob"))?;
+    if call.endpoint.is_safe(&url) {
+        Ok(url)
+    } else {
+        Err(call.protocol("it wants the blob to be sent without HTTPS"))
+    }
 }
 
 /// What registries, or proxies before them, say that do not take a blob in one request.

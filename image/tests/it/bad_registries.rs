@@ -227,6 +227,17 @@ async fn content_that_is_not_what_its_name_says_is_refused() {
     longer.layer.extend([0; 512]);
     let error = failure(move |request| longer.answer(request)).await;
     assert!(matches!(error, Error::WrongSize { .. }), "{error:?}");
+    // One of which the manifest says that it has no end.
+    let mut endless = held.clone();
+    let (size, most) = (
+        format!("\"size\": {}", held.layer.len()),
+        format!("\"size\": {}", u64::MAX),
+    );
+    let text = String::from_utf8(held.manifest.clone()).unwrap();
+    assert!(text.contains(&size));
+    endless.manifest = text.replace(&size, &most).into_bytes();
+    let error = failure(move |request| endless.answer(request)).await;
+    assert!(matches!(error, Error::WrongSize { .. }), "{error:?}");
     // The config.
     let config = Digest::of(&held.config).to_string();
     let (honest, other) = (held.clone(), held.config.to_ascii_uppercase());

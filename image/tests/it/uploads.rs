@@ -159,6 +159,21 @@ async fn a_registry_that_says_no_place_is_refused() {
 }
 
 #[tokio::test]
+async fn a_place_that_all_can_listen_to_is_refused() {
+    let server = Server::start(|request| match request.method.as_str() {
+        "POST" => Reply::new(202).with("location", "http://example.com/upload"),
+        _ => Reply::new(404),
+    });
+    let error = push_to(&server, &tar_of("a", b"a")).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("it wants the blob to be sent without HTTPS"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_slow_answer_to_an_upload_is_waited_for() {
     let (server, _) = registry(|request, state| {
         // Longer than the client waits for an answer to a question.
