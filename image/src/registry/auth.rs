@@ -167,8 +167,7 @@ impl Client {
         service: Option<&str>,
         credential: Option<&Credential>,
     ) -> Result<Token, RegistryError> {
-        let transport = &call.endpoint.http;
-        let http = transport.get(&self.inner.settings)?;
+        let http = call.endpoint.http.get(&self.inner.settings)?;
         let mut parameters: Vec<(&str, &str)> = Vec::new();
         parameters.extend(service.map(|service| ("service", service)));
         let scopes = call.scope.texts();
@@ -198,7 +197,7 @@ impl Client {
                 http.get(realm)
             }
         };
-        let answer = self.patiently(transport, &request).await?;
+        let answer = self.patiently(call, &request).await?;
         if !answer.status().is_success() {
             return Err(call.refuse(answer).await);
         }

@@ -259,7 +259,7 @@ impl BlobStream {
     async fn broken_off(&mut self, error: Error) -> Result<(), Error> {
         self.answer = None;
         let temporary = match &error {
-            Error::Registry(error) => error.is_temporary(),
+            Error::Registry(error) => error.asks_again(&self.sources[self.current].call.endpoint),
             _ => true,
         };
         let first = self.client.inner.settings.retry_wait;

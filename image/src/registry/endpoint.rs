@@ -123,10 +123,14 @@ impl Endpoint {
         able && !self.down.load(Ordering::Relaxed)
     }
 
+    /// Whether there is somebody else to ask.
+    pub(super) fn is_mirror(&self) -> bool {
+        self.mirrored.is_some()
+    }
+
     /// Notes that it is not there, unless there is nobody else.
     pub(super) fn give_up(&self) {
-        let is_mirror = self.mirrored.is_some();
-        self.down.store(is_mirror, Ordering::Relaxed);
+        self.down.store(self.is_mirror(), Ordering::Relaxed);
     }
 
     /// The address of something in a repository, `/v2/<path>/<rest>`, or with an empty path of the API itself.

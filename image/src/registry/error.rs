@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::credentials::CredentialError;
-use super::endpoint::Purpose;
+use super::endpoint::{Endpoint, Purpose};
 use super::hosts::HostsError;
 use super::retry;
 use super::tls::TlsError;
@@ -154,12 +154,25 @@ impl fmt::Display for Unreachable {
 impl RegistryError {
     /// Whether another attempt may find a better connection or mood. What is refused at once or not found stays so.
     pub(super) fn is_temporary(&self) -> bool {
-        use Unreachable::{Broken, Stalled};
         match self {
-            Self::Unreachable { reason, .. } => matches!(reason, Broken | Stalled(_)),
+            Self::Unreachable { reason, .. } => {
+                matches!(reason, Unreachable::Broken | Unreachable::Stalled(_))
+            }
             Self::Status { status, .. } => retry::is_temporary(*status),
             _ => false,
         }
+    }
+
+    /// Whether this server is to be asked again. Silence takes so long to notice that others are asked first.
+    pub(super) fn asks_again(&self, server: &Endpoint) -> bool {
+        let silent = matches!(
+            self,
+            Self::Unreachable {
+                reason: Unreachable::Stalled(_),
+                ..
+            }
+        );
+        self.is_temporary() && !(silent && server.is_mirror())
     }
 
     /// How long the registry wants to be left alone.

@@ -172,7 +172,7 @@ impl Client {
                 Err(error) => error,
             };
             match retry::pause(self.inner.settings.retry_wait, attempt, None) {
-                Some(pause) if error.is_temporary() => tokio::time::sleep(pause).await,
+                Some(pause) if error.asks_again(&call.endpoint) => tokio::time::sleep(pause).await,
                 _ => return Err(error),
             }
         }

@@ -153,7 +153,7 @@ impl Client {
     ) -> Result<Response, RegistryError> {
         for attempt in 0.. {
             let result = self.send_once(call, url, None, &build).await;
-            match self.pause(attempt, &result) {
+            match self.pause(&call.endpoint, attempt, &result) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return result,
             }
@@ -162,12 +162,17 @@ impl Client {
     }
 
     /// How long to wait before the next attempt; `None` if there is to be none.
-    fn pause(&self, attempt: u32, result: &Result<Response, RegistryError>) -> Option<Duration> {
+    fn pause(
+        &self,
+        server: &Endpoint,
+        attempt: u32,
+        result: &Result<Response, RegistryError>,
+    ) -> Option<Duration> {
         let asked = match result {
             Ok(answer) if retry::is_temporary(answer.status()) => {
                 retry::retry_after(answer.headers())
             }
-            Err(error) if error.is_temporary() => None,
+            Err(error) if error.asks_again(server) => None,
             _ => return None,
         };
         retry::pause(self.inner.settings.retry_wait, attempt, asked)
@@ -209,13 +214,13 @@ impl Client {
     /// Sends a request without a body that must be counted, again after a temporary failure.
     pub(super) async fn patiently(
         &self,
-        transport: &Transport,
+        call: &Call,
         request: &RequestBuilder,
     ) -> Result<Response, RegistryError> {
         for attempt in 0.. {
             let request = request.try_clone().ok_or_else(body_is_stream)?;
-            let result = self.execute(transport, request, None).await;
-            match self.pause(attempt, &result) {
+            let result = self.execute(&call.endpoint.http, request, None).await;
+            match self.pause(&call.endpoint, attempt, &result) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return result,
             }

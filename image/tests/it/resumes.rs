@@ -8,11 +8,12 @@ use rbuild_image::manifest::Index;
 use rbuild_image::platform::Platform;
 use rbuild_image::pull::{fetch_image, fetch_layers};
 use rbuild_image::push::push;
+use rbuild_image::registry::{Hosts, Settings};
 use rbuild_image::transfer::{LayerSink as _, Observer, Unobserved};
-use rbuild_image::{Compression, Descriptor, Error, Manifest, MediaTypes, Reference};
+use rbuild_image::{Client, Compression, Descriptor, Error, Manifest, MediaTypes, Reference};
 use testkit::faults::{Fault, Faults};
 
-use super::fake::{Reply, Request, Served, Server, chain, client, pull};
+use super::fake::{Reply, Request, Served, Server, chain, client, pull, pull_with, settings};
 use super::real_registry::{name, options, registry};
 use super::store::{Store, image_of, noise, tar_of};
 
@@ -226,9 +227,7 @@ async fn foreign_layers_come_from_their_addresses() {
         honest.answer(request)
     });
     let client = super::login::client_as("user", "secret");
-    let (_, store) = super::fake::pull_with(&client, &server.reference("a"))
-        .await
-        .unwrap();
+    let (_, store) = pull_with(&client, &server.reference("a")).await.unwrap();
     assert!(store.tar(&held.diff_id) == layer);
     let asked = elsewhere.requests();
     assert_eq!(asked.len(), 3);
@@ -274,4 +273,29 @@ async fn indexes_nested_too_deep_are_refused() {
         "{error:?}"
     );
     assert_eq!(server.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a_mirror_that_is_silent_is_asked_once() {
+    let held = Served::new(10);
+    let honest = held.clone();
+    let server = Server::start(move |request| honest.answer(request));
+    let mirror = Server::start(|_| Reply::new(200).after(Duration::from_mins(1)));
+    let directory = testkit::scratch();
+    let place = directory.path().join("registry.invalid");
+    std::fs::create_dir(&place).unwrap();
+    let (port, other) = (server.port, mirror.port);
+    let text =
+        format!("server = \"http://127.0.0.1:{port}\"\n[host.\"http://127.0.0.1:{other}\"]\n");
+    std::fs::write(place.join("hosts.toml"), text).unwrap();
+    let client = Client::new(Settings {
+        hosts: Hosts::new(vec![directory.path().to_owned()]),
+        stall_timeout: Duration::from_millis(100),
+        connect_timeout: Duration::from_millis(100),
+        ..settings()
+    });
+    let reference = "registry.invalid/a".parse().unwrap();
+    let (_, store) = pull_with(&client, &reference).await.unwrap();
+    assert!(store.tar(&held.diff_id) == held.layer);
+    assert_eq!(mirror.requests().len(), 1);
 }
