@@ -246,6 +246,10 @@ impl Engine {
             return Ok(Lower::Directory(upper));
         }
         if self.uses_erofs() {
+            // The kernel would not say that it is the user and not the layer that is at fault.
+            if !self.ids()?.are_the_machines() {
+                return Err(StepError::LayerForm(runtime::Unsupported::NotPermitted));
+            }
             return Ok(Lower::Erofs {
                 index: sealed.stored.index(),
                 tar: Some(sealed.stored.tar()),

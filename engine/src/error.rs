@@ -121,6 +121,9 @@ pub enum StepError {
     /// A file would belong to nobody.
     #[error(transparent)]
     MissingId(#[from] runtime::MissingId),
+    /// Layers are to be mounted in a form that cannot be.
+    #[error("cannot mount layers as they are")]
+    LayerForm(#[source] runtime::Unsupported),
     /// An ordinary user without a user namespace can't run or mount anything.
     #[error("cannot run anything here")]
     Powerless(#[source] Arc<runtime::NamespaceError>),

@@ -126,3 +126,26 @@ pub(crate) fn device_of(stat: &Stat) -> (u32, u32) {
         rustix::fs::minor(stat.st_rdev),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_noted_owner_is_taken_once() {
+        let other = (b"user.other".to_vec(), b"5:6".to_vec());
+        for (value, owner) in [
+            ("5:6", Some((5, 6))),
+            ("4294967294:0", Some((4_294_967_294, 0))),
+            ("5", None),
+            ("5:", None),
+            ("-1:0", None),
+        ] {
+            let note = (OWNER.as_bytes().to_vec(), value.as_bytes().to_vec());
+            let mut xattrs = vec![other.clone(), note];
+            assert_eq!(take_owner(&mut xattrs), owner, "{value}");
+            assert_eq!(xattrs, std::slice::from_ref(&other), "{value}");
+            assert_eq!(take_owner(&mut xattrs), None);
+        }
+    }
+}

@@ -303,6 +303,9 @@ fn what_one_id_cannot_do_is_said() {
     let busybox = Registry::shared().busybox();
     let run = user.run(["run", "--rm", "-u", "33", &busybox, "true"]);
     run.says(&["there is no user 33", only]).failed_with(125);
+    let run = user.run(["--layers=erofs", "run", "--rm", &busybox, "true"]);
+    run.says(&["cannot mount layers as they are: not permitted to mount EROFS"])
+        .failed_with(125);
     let many = self::user(Ids::Many);
     let run = many.run(["run", "--rm", "-u", "70000", &busybox, "true"]);
     run.says(&["there is no user 70000 in the user namespace"])
