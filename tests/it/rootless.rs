@@ -262,13 +262,39 @@ fn the_default_network_is_ones_own() {
         assert_eq!(exec, again, "{ids:?}");
         assert_eq!(first, second, "{ids:?}");
         assert!(exec != outside && first != outside, "{ids:?}: {lines:?}");
-        let id = user.id().to_string();
-        wait_until(
-            Duration::from_secs(10),
-            "`pasta` outlives its containers",
-            || command::run(Command::new("pgrep").args(["-u", &id, "-r", "S,R,D"])).code == 1,
-        );
+        nothing_runs(&user);
     }
+}
+
+#[test]
+fn nothing_outlives_a_program_that_is_killed() {
+    for ids in BOTH {
+        let user = user(ids);
+        let busybox = Registry::shared().busybox();
+        user.run(["pull", &busybox]).succeeded();
+        user.run(["tag", &busybox, "box"]).succeeded();
+        let script = format!(
+            "rbuild run -d --name shot box sleep 1000 > /dev/null; rbuild exec shot true; \
+             kill -KILL $(pgrep -u {} -f container-supervisor)",
+            user.id()
+        );
+        in_small_network(&user, &script).succeeded();
+        nothing_runs(&user);
+        let list = user.run(["ps", "-a"]).succeeded().to_owned();
+        assert!(list.contains("Exited"), "{ids:?}: {list}");
+        user.run(["rm", "shot"]).succeeded();
+    }
+}
+
+/// Waits until no process of a user is left but such that only wait to be collected.
+#[track_caller]
+fn nothing_runs(user: &User) {
+    let id = user.id().to_string();
+    wait_until(
+        Duration::from_secs(10),
+        "what a user's containers need outlives them",
+        || command::run(Command::new("pgrep").args(["-u", &id, "-r", "S,R,D"])).code == 1,
+    );
 }
 
 /// Builds a Dockerfile, which must fail.
