@@ -28,12 +28,20 @@ use std::process::ExitCode;
 use engine::containers::{SUPERVISOR, supervise};
 
 use crate::backend::Local;
+use crate::error::{Error, failure_code};
+use crate::printer::Printer;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // The process that watches over a detached container is this program again.
     if arguments.get(1).is_some_and(|first| first == SUPERVISOR) {
         return supervise();
+    }
+    if cli::command_name(&arguments) == "exec"
+        && let Err(error) = engine::seal_executable()
+    {
+        Printer::standard().say(&Error::from(error).report("exec"));
+        return ExitCode::from(failure_code("exec"));
     }
     ExitCode::from(program::run(arguments, Local::open))
 }

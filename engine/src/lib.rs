@@ -21,3 +21,4 @@ mod users;
 
 pub use engine::{Engine, LayerForm, Settings};
 pub use error::{BuildError, Diagnostics, FileError, ImageError, StepError};
+pub use runtime::{Error as SealError, seal_executable};
