@@ -86,6 +86,9 @@ pub enum PlanProblem {
     /// The target of a symbolic link is empty, too long or has a NUL byte.
     #[error("it is a link with an empty or an overlong target")]
     SymlinkTarget,
+    /// A character device with the numbers by which overlayfs marks deletions.
+    #[error("a character device 0:0 stands for a deletion")]
+    WhiteoutDevice,
     /// An attribute that neither a tar nor the index can hold.
     #[error("its attribute `{0}` cannot be stored")]
     Xattr(String),

@@ -72,6 +72,9 @@ fn check_entry(entry: &PlannedEntry) -> Result<()> {
         // The mark's own name would be too long.
         return problem(PlanProblem::Path(crate::PathError::LongName));
     }
+    if matches!(entry.node, PlannedNode::Char { major: 0, minor: 0 }) {
+        return problem(PlanProblem::WhiteoutDevice);
+    }
     if let PlannedNode::Symlink(target) = &entry.node
         && !is_link_target(target)
     {
