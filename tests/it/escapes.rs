@@ -18,7 +18,7 @@ fn bait() -> (tempfile::TempDir, String) {
 }
 
 #[track_caller]
-fn assert_untouched(directory: &Path) {
+pub(crate) fn assert_untouched(directory: &Path) {
     let names: Vec<_> = fs::read_dir(directory)
         .expect("the directory is there")
         .flatten()
