@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use image::StoreError;
-use image::transfer::{LayerDraft, LayerFiles, LayerSink, ReceivedLayer};
-use layer::{DiffId, EntryKind, Index, View};
+use image::transfer::{LayerDraft, LayerFiles, LayerSink, PartialBlob, ReceivedLayer};
+use layer::{DiffId, Digest, EntryKind, Index, View};
 
 /// Files larger than this are not read to their end: a hole of terabytes costs no memory, but time.
 const READ_MAX: u64 = 1 << 20;
@@ -93,6 +93,10 @@ impl LayerSink for Forgetful {
 
     fn begin(&self) -> Result<Box<dyn LayerDraft>, StoreError> {
         Ok(Box::new(Self))
+    }
+
+    fn partial(&self, _: &Digest) -> Result<Option<Box<dyn PartialBlob>>, StoreError> {
+        Ok(None)
     }
 }
 
