@@ -214,6 +214,10 @@ impl Mounter<'_> {
                 place(parent, name, *directory).during(Stage::Place)
             }
             Operation::Attach { mount, target } => self.attach(mount.as_fd(), target),
+            Operation::AttachItself { mount, target } => {
+                let target = self.find_itself(target).during(Stage::MountTarget)?;
+                attach_to(mount.as_fd(), target).during(Stage::Mount)
+            }
             Operation::AttachPart {
                 source,
                 path,

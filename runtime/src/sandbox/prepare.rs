@@ -210,7 +210,7 @@ impl Mounts<'_> {
 
     /// Mounts something of the kernel's at its usual place, as the host has it.
     fn attach_from_host(&mut self, path: &Path, attributes: MountAttributes) -> Result<(), Error> {
-        self.operations.push(Operation::Attach {
+        self.operations.push(Operation::AttachItself {
             mount: bind(None, path, true, attributes).map_err(Error::path("mount", path))?,
             target: target(path)?,
         });
