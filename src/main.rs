@@ -26,10 +26,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use engine::containers::{SUPERVISOR, supervise};
+use engine::retention::{COLLECTOR, collect};
 
 use crate::backend::Local;
-use crate::error::{Error, failure_code};
-use crate::printer::Printer;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -37,11 +36,9 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|first| first == SUPERVISOR) {
         return supervise();
     }
-    if cli::command_name(&arguments) == "exec"
-        && let Err(error) = engine::seal_executable()
-    {
-        Printer::standard().say(&Error::from(error).report("exec"));
-        return ExitCode::from(failure_code("exec"));
+    // So is the one that keeps the store within its limits.
+    if arguments.get(1).is_some_and(|first| first == COLLECTOR) {
+        return collect();
     }
     ExitCode::from(program::run(arguments, Local::open))
 }

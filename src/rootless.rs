@@ -73,7 +73,12 @@ enum Need<'a> {
 impl<'a> Need<'a> {
     fn of(command: &'a Command) -> Self {
         match command {
-            Command::Build(_) | Command::Run(_) | Command::Info => Self::Namespace,
+            Command::Build(_)
+            | Command::Run(_)
+            | Command::Info
+            | Command::Du(_)
+            | Command::Prune(_)
+            | Command::Store(_) => Self::Namespace,
             Command::Exec(args) => args
                 .words
                 .first()

@@ -4,9 +4,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use engine::images::Proxies;
+use engine::retention::{Collection, Durability, Retention};
 
+use crate::args::quantity;
 use crate::cli::Global;
 use crate::display::{Colors, DisplayError, Mode, Options};
+use crate::error::Error;
 
 /// Where everything is kept, if `--store` does not say.
 const STORE: &str = "RBUILD_STORE";
@@ -14,6 +17,10 @@ const STORE: &str = "RBUILD_STORE";
 const PROGRESS: &str = "BUILDKIT_PROGRESS";
 /// Colours of live rows.
 const COLORS: &str = "BUILDKIT_COLORS";
+/// What outlasts a power failure: `image` (what was reported done) or `none`.
+const SYNC: &str = "RBUILD_SYNC";
+/// The space that the cache may take: `off`, or limits as those of `rbuild prune`, `max-used-space=50GB,…`.
+const GC: &str = "RBUILD_GC";
 /// Not empty: no colours.
 const NO_COLOR: &str = "NO_COLOR";
 /// Lines of output under a running step.
@@ -152,6 +159,30 @@ impl Settings {
         Proxies::from_variables(|name| self.text(name))
     }
 
+    /// How surely and how long the store keeps things.
+    pub(crate) fn retention(&self) -> Result<Retention, Error> {
+        let given = |name| self.text(name).filter(|value| !value.is_empty());
+        let durability = match given(SYNC).as_deref() {
+            None | Some("image") => Durability::Image,
+            Some("none") => Durability::None,
+            Some(other) => {
+                let message = format!("{SYNC}: `{other}` is neither `image` nor `none`");
+                return Err(Error::Usage(message));
+            }
+        };
+        let collection = match given(GC).as_deref() {
+            None => Collection::Shares,
+            Some("off") => Collection::Off,
+            Some(limits) => Collection::Limits(
+                quantity::limits(limits).map_err(|error| Error::Usage(format!("{GC}: {error}")))?,
+            ),
+        };
+        Ok(Retention {
+            durability,
+            collection,
+        })
+    }
+
     /// Whether what is written to a terminal may have colours.
     pub(crate) fn allows_colors(&self) -> bool {
         self.text(NO_COLOR).is_none_or(|value| value.is_empty())
@@ -275,6 +306,29 @@ mod tests {
             ]
             .map(PathBuf::from)
         );
+    }
+
+    #[test]
+    fn retention_is_read_whole_or_refused() {
+        let of = |variables| Settings::fixed(variables).retention();
+        let default = of(&[]).expect("the default");
+        assert_eq!(default.durability, Durability::Image);
+        assert_eq!(default.collection, Collection::Shares);
+        let given = of(&[("RBUILD_SYNC", "none"), ("RBUILD_GC", "max-used-space=1kb")]);
+        let given = given.expect("both make sense");
+        assert_eq!(given.durability, Durability::None);
+        let Collection::Limits(limits) = given.collection else {
+            panic!("{given:?}");
+        };
+        assert_eq!(limits.max_used, 1024);
+        for variable in [
+            ("RBUILD_SYNC", "maybe"),
+            ("RBUILD_GC", "max=1"),
+            ("RBUILD_GC", "max-used-space=0"),
+        ] {
+            let variables: &'static [_] = Box::leak(Box::new([variable]));
+            assert!(of(variables).is_err(), "{variable:?}");
+        }
     }
 
     #[test]

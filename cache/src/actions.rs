@@ -20,7 +20,7 @@ pub struct Actions<'a> {
 
 /// A record of layers, base first.
 #[derive(Debug, Serialize, Deserialize)]
-struct Chain {
+pub(crate) struct Chain {
     layers: Vec<DiffId>,
 }
 
@@ -66,6 +66,16 @@ impl<'a> Actions<'a> {
         if !self.knows_operation(operation) {
             self.store
                 .write(&self.path(Bucket::Operations, operation), b"")?;
+        }
+        Ok(())
+    }
+
+    /// Removes the records of steps and operations whose layers are gone.
+    pub(crate) fn forget_lost(self) -> Result<(), Error> {
+        let layers = self.store.layers();
+        for bucket in [Bucket::Actions, Bucket::Contents] {
+            let is_there = |chain: &Chain| chain.layers.iter().all(|layer| layers.contains(layer));
+            self.store.forget_records(bucket, is_there)?;
         }
         Ok(())
     }

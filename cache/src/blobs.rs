@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use layer::Digest;
 
 use crate::error::{Error, IoContext as _, optional};
+use crate::store::entries;
 use crate::{Bucket, Store, names};
 
 /// The blobs of a store.
@@ -19,14 +20,34 @@ impl<'a> Blobs<'a> {
         Self { store }
     }
 
-    /// Keeps `bytes` under `digest`, once it is sure that it is theirs.
+    /// Keeps `bytes` under `digest`, once it is sure that it is theirs. [`Store::make_durable`] counts them in.
     pub fn put(self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
         check(digest, bytes)?;
         let path = self.path(digest);
         if path.exists() {
+            self.store.note_needed(&path);
             return Ok(());
         }
-        self.store.write(&path, bytes)
+        self.store.write(&path, bytes)?;
+        self.store.note_needed(&path);
+        Ok(())
+    }
+
+    /// Whether there are bytes under a digest: one system call, which notices no damage.
+    pub fn contains(self, digest: &Digest) -> bool {
+        self.path(digest).exists()
+    }
+
+    /// All names, with the file of each.
+    pub(crate) fn names(self) -> Result<Vec<(Digest, PathBuf)>, Error> {
+        let mut names = Vec::new();
+        for path in entries(&self.store.directory(Bucket::Blobs).join("sha256"))? {
+            let digits = path.file_name().unwrap_or_default().to_string_lossy();
+            if let Ok(digest) = format!("sha256:{digits}").parse() {
+                names.push((digest, path));
+            }
+        }
+        Ok(names)
     }
 
     /// The bytes under a digest, if there are any. Damaged ones are removed and absent.

@@ -9,8 +9,9 @@ pub enum Bucket {
     /// `OWNER.N`: what has been removed and not yet deleted.
     Trash,
     /// `hh/DIFFID/`: a layer, with the files `tar` (the uncompressed tar), `index` (the EROFS image that points
-    /// into it) and `layer` (a record of their sizes and of the content digest), and maybe the directories
-    /// `upper` (overlayfs upper form) and `unpacked` (the same, made from the tar).
+    /// into it) and `layer` (a record of their sizes and digests), maybe the empty file `durable`, and maybe the
+    /// directories `upper-BOOT` (overlayfs upper form) and `unpacked-BOOT` (the same, made from the tar), which are
+    /// of no use once the machine has been started anew.
     Layers,
     /// `OWNER.N/{upper,work}`: overlayfs uppers of running steps.
     Uppers,
@@ -40,6 +41,8 @@ pub enum Bucket {
     Contexts,
     /// `HASH/{data,id}`: the directories of cache mounts.
     Mounts,
+    /// `HASH`: the name of a cache mount that is never collected.
+    Pins,
     /// `ID/`: a container; `names/NAME`: a symbolic link to the container of that name.
     Containers,
 }
@@ -65,6 +68,7 @@ impl Bucket {
             Self::Partial => "partial",
             Self::Contexts => "contexts-v1",
             Self::Mounts => "mounts-v1",
+            Self::Pins => "pins-v1",
             Self::Containers => "containers-v1",
         }
     }

@@ -225,6 +225,11 @@ impl ContextMemory {
     }
 }
 
+/// Whether a memory's file is whole.
+pub(crate) fn is_whole(path: &std::path::Path) -> bool {
+    read(path).is_some()
+}
+
 /// The bytes of a memory's file, if it is whole.
 fn read(path: &std::path::Path) -> Option<Vec<u8>> {
     let length = fs::metadata(path).ok()?.len();

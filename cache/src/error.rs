@@ -50,6 +50,12 @@ pub enum Error {
         /// What was given.
         prefix: String,
     },
+    /// It cannot be found out what needs the store's layers, so that nothing may be removed.
+    #[error("cannot find out what containers need")]
+    Roots {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A record could not be put into words.
     #[error("cannot encode a record")]
     Encode {

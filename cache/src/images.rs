@@ -71,10 +71,10 @@ impl<'a> Images<'a> {
         Self { store }
     }
 
-    /// Keeps an image, in place of an earlier record of it.
+    /// Keeps an image, in place of an earlier record of it. What it needs must be durable, the record is then.
     pub fn put(self, image: &Image) -> Result<(), Error> {
-        self.store
-            .write_record(&self.image_path(&names::digits(&image.id)), image)
+        let path = self.image_path(&names::digits(&image.id));
+        self.store.write_durable(&path, &record::encode(image)?)
     }
 
     /// The image with this identifier.
@@ -82,9 +82,10 @@ impl<'a> Images<'a> {
         record::read(&self.image_path(&names::digits(id)))
     }
 
-    /// Gives an image a name, which any other image that had it loses.
+    /// Gives an image a name, which any other image that had it loses. The image must be durable, the name is then.
     pub fn tag(self, tag: &Tag) -> Result<(), Error> {
-        self.store.write_record(&self.tag_path(&tag.name), tag)
+        let path = self.tag_path(&tag.name);
+        self.store.write_durable(&path, &record::encode(tag)?)
     }
 
     /// Takes a name away; what it meant, if anything.

@@ -3,14 +3,16 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use layer::{ContentDigest, DiffId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, IoContext as _, optional};
+use crate::lock::{Mode, Range, RangeLock};
 use crate::record::{self, Record};
-use crate::store::with_parents;
-use crate::{Bucket, Store, names};
+use crate::store::{entries, with_parents};
+use crate::{Bucket, Store, durable, names};
 
 /// The layers of a store.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +20,7 @@ pub struct Layers<'a> {
     store: &'a Store,
 }
 
-/// A layer that is in the store.
+/// A layer that is in the store, and stays there as long as this lives.
 #[derive(Debug, Clone)]
 pub struct Layer {
     /// Its name: the SHA-256 of its tar.
@@ -28,6 +30,8 @@ pub struct Layer {
     /// The length of its tar in bytes.
     pub tar_size: u64,
     directory: PathBuf,
+    /// Keeps it from being removed.
+    _lease: Arc<RangeLock>,
 }
 
 /// The directory forms of a layer, where it has them beside its tar and index.
@@ -59,22 +63,26 @@ pub struct Upper {
     pub work: PathBuf,
 }
 
-/// What is kept of a layer in its file `layer`. The lengths tell a layer that a power failure cut short.
+/// What is kept of a layer in its file `layer`. Lengths and digests tell a layer that a power failure tore.
 #[derive(Debug, Serialize, Deserialize)]
-struct Description {
-    content: ContentDigest,
-    tar_size: u64,
-    index_size: u64,
+pub(crate) struct Description {
+    pub(crate) content: ContentDigest,
+    pub(crate) tar_size: u64,
+    pub(crate) index_size: u64,
+    /// BLAKE3 of the index.
+    pub(crate) index_digest: String,
+    /// The start of the machine after which it was written.
+    boot: String,
 }
 
 impl Record for Description {
     const KIND: &'static str = "layer";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// Which layer was the first of its content.
 #[derive(Debug, Serialize, Deserialize)]
-struct First {
+pub(crate) struct First {
     layer: DiffId,
 }
 
@@ -88,10 +96,14 @@ impl<'a> Layers<'a> {
         Self { store }
     }
 
-    /// The layer of this name, if it is there and whole.
+    /// The layer of this name, if it is there and whole. Notes that it is in use.
     pub fn get(self, diff_id: &DiffId) -> Result<Option<Layer>, Error> {
         let directory = self.directory(diff_id);
-        let Some(description) = record::read::<Description>(&directory.join("layer"))? else {
+        // Who has it alone is removing it.
+        let Some(lease) = self.store.try_lock(range(diff_id), Mode::Shared)? else {
+            return Ok(None);
+        };
+        let Some(description) = record::read_used::<Description>(&directory.join("layer"))? else {
             return Ok(None);
         };
         let layer = Layer {
@@ -99,10 +111,9 @@ impl<'a> Layers<'a> {
             content: description.content,
             tar_size: description.tar_size,
             directory,
+            _lease: Arc::new(lease),
         };
-        let whole = length(&layer.tar())? == Some(description.tar_size)
-            && length(&layer.index())? == Some(description.index_size);
-        Ok(whole.then_some(layer))
+        Ok(layer.is_whole(&description)?.then_some(layer))
     }
 
     /// Whether there is a layer of this name: one system call. A layer that a power failure cut short is only
@@ -151,6 +162,7 @@ impl<'a> Layers<'a> {
             });
         }
         let place = directory.join(form.name());
+        self.discard_stale_forms(&directory)?;
         // Renaming onto an empty directory would succeed, which is right: the empty form of an empty layer.
         match fs::rename(from, &place) {
             Err(error) if is_occupied(&error) => self.store.discard(from)?,
@@ -159,12 +171,53 @@ impl<'a> Layers<'a> {
         Ok(place)
     }
 
-    /// Removes a layer.
-    pub fn remove(self, diff_id: &DiffId) -> Result<(), Error> {
-        self.store.discard(&self.directory(diff_id))
+    /// Removes a layer unless it is in use; whether it is gone.
+    pub fn remove(self, diff_id: &DiffId) -> Result<bool, Error> {
+        let Some(_alone) = self.store.try_lock(range(diff_id), Mode::Exclusive)? else {
+            return Ok(false);
+        };
+        self.store.discard(&self.directory(diff_id))?;
+        Ok(true)
     }
 
-    fn directory(self, diff_id: &DiffId) -> PathBuf {
+    /// Whether somebody uses a layer now.
+    pub(crate) fn is_used(self, diff_id: &DiffId) -> Result<bool, Error> {
+        let alone = self.store.try_lock(range(diff_id), Mode::Exclusive)?;
+        Ok(alone.is_none())
+    }
+
+    /// Removes what is remembered of layers that are gone.
+    pub(crate) fn forget_lost(self) -> Result<(), Error> {
+        self.store
+            .forget_records(Bucket::Equal, |first: &First| self.contains(&first.layer))
+    }
+
+    /// Removes the forms of a layer that were made before the machine was started, and may be torn.
+    fn discard_stale_forms(self, directory: &Path) -> Result<(), Error> {
+        for path in entries(directory)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_form = FORMS.iter().any(|form| name.starts_with(form.prefix()));
+            if is_form && FORMS.iter().all(|form| form.name() != name) {
+                self.store.discard(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of all layers, whole or not.
+    pub(crate) fn names(self) -> Result<Vec<DiffId>, Error> {
+        let mut names = Vec::new();
+        for shard in entries(&self.store.directory(Bucket::Layers))? {
+            for path in entries(&shard)? {
+                let digits = path.file_name().unwrap_or_default().to_string_lossy();
+                names.extend(format!("sha256:{digits}").parse::<DiffId>());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    pub(crate) fn directory(self, diff_id: &DiffId) -> PathBuf {
         self.store.sharded(Bucket::Layers, &names::digits(diff_id))
     }
 
@@ -190,11 +243,62 @@ impl Layer {
     }
 }
 
+impl Layer {
+    /// What is its own: all files but its forms.
+    pub(crate) fn files(&self) -> [PathBuf; 3] {
+        [self.tar(), self.index(), self.directory.join("layer")]
+    }
+
+    /// Whether it outlasts a power failure.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.durable().exists()
+    }
+
+    /// Notes that it does.
+    pub(crate) fn mark_durable(&self) -> Result<(), Error> {
+        let path = self.durable();
+        fs::write(&path, "").at("write", &path)
+    }
+
+    fn durable(&self) -> PathBuf {
+        self.directory.join("durable")
+    }
+
+    /// Whether its files are as long as they were, and, where a power failure may have torn them, of the same bytes.
+    fn is_whole(&self, description: &Description) -> Result<bool, Error> {
+        let same_sizes = length(&self.tar())? == Some(description.tar_size)
+            && length(&self.index())? == Some(description.index_size);
+        if !same_sizes || description.boot == durable::boot() || self.is_durable() {
+            return Ok(same_sizes);
+        }
+        if !self.has_right_bytes(description)? {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Whether its files have the digests that they had when they were written.
+    pub(crate) fn has_right_bytes(&self, description: &Description) -> Result<bool, Error> {
+        Ok(
+            durable::sha256(&self.tar())? == *self.diff_id.digest().as_bytes()
+                && durable::blake3(&self.index())?.to_string() == description.index_digest,
+        )
+    }
+}
+
+/// All forms.
+const FORMS: [Form; 2] = [Form::Upper, Form::Unpacked];
+
 impl Form {
-    fn name(self) -> &'static str {
+    /// The name of a form that was made since the machine was started: others may be torn.
+    fn name(self) -> String {
+        format!("{}{}", self.prefix(), durable::boot())
+    }
+
+    fn prefix(self) -> &'static str {
         match self {
-            Self::Upper => "upper",
-            Self::Unpacked => "unpacked",
+            Self::Upper => "upper-",
+            Self::Unpacked => "unpacked-",
         }
     }
 }
@@ -222,19 +326,26 @@ impl LayerDraft {
             content: *content,
             tar_size: size(self.tar())?,
             index_size: size(self.index())?,
+            index_digest: durable::blake3(&self.index())?.to_string(),
+            boot: durable::boot().to_owned(),
         };
         self.store
             .write_record(&self.directory.join("layer"), &description)?;
         let layers = self.store.layers();
         let directory = layers.directory(diff_id);
+        let lease = self.store.lock_soon(range(diff_id), Mode::Shared)?;
         self.place(diff_id, &directory)?;
+        self.store.note_growth();
         layers.remember_content(content, diff_id)?;
-        Ok(Layer {
+        let layer = Layer {
             diff_id: *diff_id,
             content: description.content,
             tar_size: description.tar_size,
             directory,
-        })
+            _lease: Arc::new(lease),
+        };
+        self.store.begin_sync(&layer.tar(), layer.tar_size);
+        Ok(layer)
     }
 
     /// Renames the draft into place. A layer there that is not whole gives way.
@@ -271,8 +382,13 @@ impl Drop for LayerDraft {
     }
 }
 
+/// The lock of a layer: shared by its users, exclusive for who removes it.
+pub(crate) fn range(diff_id: &DiffId) -> Range {
+    Range::key("layer", diff_id.digest().as_bytes())
+}
+
 /// The length of a file; `None` if it is absent.
-fn length(path: &Path) -> Result<Option<u64>, Error> {
+pub(crate) fn length(path: &Path) -> Result<Option<u64>, Error> {
     Ok(optional(fs::metadata(path))
         .at("read", path)?
         .map(|metadata| metadata.len()))

@@ -11,15 +11,18 @@
 //! Rules that hold at every instant:
 //! - A file or directory is made under a temporary name and renamed into place, so it is whole or absent, however a
 //!   process ends. Records carry a checksum and layers their sizes, so what a power failure tore counts as absent.
-//! - Nothing is synced file by file. [`Store::sync`] makes durable all that was written before it; a program calls
-//!   it once, before it reports something done.
+//! - What outlasts a power failure, and when, is said in [`durable`].
+//! - A [`Layer`] that somebody holds is not removed, see [`collect`].
 //! - Removal is a rename into the trash, at once; [`Store::sweep`] empties the trash whenever there is time.
 //! - What belongs to a running process carries its owner's number, whose lock tells whether it still lives.
 
 pub mod actions;
 pub mod blobs;
 mod bucket;
+pub mod check;
+pub mod collect;
 pub mod context_memory;
+pub mod durable;
 mod error;
 pub mod images;
 pub mod layers;
@@ -27,19 +30,26 @@ pub mod lock;
 pub mod mounts;
 mod names;
 pub mod partials;
+pub mod policy;
 mod record;
 mod store;
 pub mod transfers;
+pub mod usage;
 
 pub use actions::Actions;
 pub use blobs::Blobs;
 pub use bucket::Bucket;
+pub use check::{Checked, Damage, Problem};
+pub use collect::{Collected, Collector};
 pub use context_memory::{ContextMemory, FileStamp};
+pub use durable::Durability;
 pub use error::Error;
 pub use images::{Image, Images, NamedImage, Tag};
 pub use layers::{Form, Layer, LayerDraft, Layers, Upper};
 pub use lock::RangeLock;
 pub use mounts::{MountLease, Mounts, Sharing};
 pub use partials::{Partial, Partials};
+pub use policy::{Disk, Filter, Limits, Prune};
 pub use store::{Store, Swept};
 pub use transfers::{Compression, Transfer, Transfers};
+pub use usage::{Item, Kept, Kind, Roots, Usage};

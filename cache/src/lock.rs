@@ -4,10 +4,12 @@
 //! dies, so there is nothing to clean up. The bytes mean:
 //!
 //! ```text
-//! [0, 2^62)              keys of work: 62 bits of the key's hash
+//! [0, 2^62)              keys of work, layers, cache mounts: 62 bits of a hash
 //! [2^62, 2^62 + 2^61)    owners: processes that use the store, by their random number
-//! 2^62 + 2^61            the whole store: shared by its users, exclusive for a collector
+//! 2^62 + 2^61            the roots: shared by those who write what keeps layers, exclusive for who removes
 //! ```
+//!
+//! [`collect`](crate::collect) says how builds and collectors keep out of each other's way by them.
 //!
 //! A [`Store`](crate::Store) has one description, within which the kernel sees no conflicts, so a table beside it
 //! says which ranges its own users hold. Waiting is trying again after pauses, and ends when the future is dropped.
@@ -26,8 +28,8 @@ use nix::libc;
 
 use crate::error::{Error, IoContext as _};
 
-/// The byte that stands for the whole store.
-const STORE: u64 = (1 << 62) + (1 << 61);
+/// The byte that stands for the roots.
+const ROOTS: u64 = (1 << 62) + (1 << 61);
 /// The first byte that stands for an owner.
 const OWNERS: u64 = 1 << 62;
 /// The first pause between two tries.
@@ -49,8 +51,8 @@ pub enum Mode {
 pub(crate) struct Range(u64);
 
 impl Range {
-    /// The whole store.
-    pub(crate) const STORE: Self = Self(STORE);
+    /// The records that keep layers.
+    pub(crate) const ROOTS: Self = Self(ROOTS);
 
     /// A key of work, named by what it is for and a text.
     pub(crate) fn key(purpose: &str, name: &[u8]) -> Self {
@@ -141,6 +143,18 @@ impl LockFile {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Waits for a lock that is never held for longer than a few system calls.
+    pub(crate) fn lock_soon(self: &Arc<Self>, range: Range, mode: Mode) -> io::Result<RangeLock> {
+        let mut pause = FIRST_PAUSE / 10;
+        loop {
+            if let Some(lock) = self.try_lock(range, mode)? {
+                return Ok(lock);
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE / 10);
         }
     }
 
@@ -291,7 +305,7 @@ mod tests {
     fn owners_are_seen_to_live_until_they_let_go() {
         let (_directory, one, other) = two();
         let range = Range::owner(u64::MAX);
-        assert_ne!(range, Range::STORE);
+        assert_ne!(range, Range::ROOTS);
         let held = one.try_lock(range, Mode::Exclusive).unwrap().unwrap();
         assert!(one.is_held(range).unwrap() && other.is_held(range).unwrap());
         drop(held);

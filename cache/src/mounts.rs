@@ -48,7 +48,7 @@ pub struct MountLease {
 
 /// Says whose directory it is.
 #[derive(Debug, Serialize, Deserialize)]
-struct Name {
+pub(crate) struct Name {
     id: String,
 }
 
@@ -91,6 +91,33 @@ impl<'a> Mounts<'a> {
         }
         mounts.sort_unstable();
         Ok(mounts)
+    }
+
+    /// Has a cache mount never be collected, whether it exists yet or not.
+    pub fn pin(self, id: &str) -> Result<(), Error> {
+        let name = Name { id: id.to_owned() };
+        self.store.write_record(&self.pinned(id), &name)
+    }
+
+    /// Has it be collected as others are; whether it was pinned.
+    pub fn unpin(self, id: &str) -> Result<bool, Error> {
+        let was = self.is_pinned(id);
+        self.store.discard(&self.pinned(id))?;
+        Ok(was)
+    }
+
+    /// Whether a cache mount is never collected.
+    pub fn is_pinned(self, id: &str) -> bool {
+        self.pinned(id).exists()
+    }
+
+    /// Whether somebody uses it now.
+    pub(crate) fn is_used(self, id: &str) -> Result<bool, Error> {
+        Ok(self.store.try_lock(range(id), Mode::Exclusive)?.is_none())
+    }
+
+    fn pinned(self, id: &str) -> PathBuf {
+        self.store.directory(Bucket::Pins).join(names::hashed(id))
     }
 
     /// Removes a cache mount unless it is in use; whether it was removed.
@@ -139,7 +166,10 @@ impl<'a> Mounts<'a> {
         };
         match (lease.directory.exists(), mode) {
             (true, Mode::Exclusive) => lease.settle().map(Some),
-            (true, Mode::Shared) => Ok(Some(lease)),
+            (true, Mode::Shared) => {
+                lease.touch();
+                Ok(Some(lease))
+            }
             (false, Mode::Exclusive) => self.make(id, lease).map(Some),
             // It was removed in between.
             (false, Mode::Shared) => Ok(None),
@@ -187,8 +217,16 @@ impl MountLease {
         self.settle()
     }
 
+    /// Notes that the directory is used now.
+    fn touch(&self) {
+        if let Ok(file) = fs::File::open(self.directory.join("id")) {
+            record::touch(&file);
+        }
+    }
+
     /// Holds an existing directory no tighter than its sharing asks for.
     fn settle(self) -> Result<Self, Error> {
+        self.touch();
         if self.sharing == Sharing::Shared {
             self.lock.share().at("lock", Path::new(&self.directory))?;
         }

@@ -16,13 +16,14 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Store;
 use crate::error::{Error, IoContext as _, optional};
+use crate::store::{entries, publish};
+use crate::{Bucket, Store};
 
 /// Longer records are not read.
 const LIMIT: u64 = 16 << 20;
 /// How old the time of last use may become.
-const DAY: Duration = Duration::from_hours(24);
+const GRAIN: Duration = Duration::from_hours(1);
 
 /// Something that is kept as a record.
 pub(crate) trait Record: Serialize + DeserializeOwned {
@@ -33,7 +34,7 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 }
 
 /// The bytes of a record.
-fn encode<R: Record>(record: &R) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode<R: Record>(record: &R) -> Result<Vec<u8>, Error> {
     let body = serde_json::to_vec(record).map_err(|source| Error::Encode { source })?;
     let mut bytes = heading::<R>(&body).into_bytes();
     bytes.extend_from_slice(&body);
@@ -62,12 +63,42 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Removes the records of a bucket of two levels that can be read and lead to nothing any more. One that is renewed
+    /// meanwhile stays: what was taken away is looked at again.
+    pub(crate) fn forget_records<R: Record>(
+        &self,
+        bucket: Bucket,
+        is_there: impl Fn(&R) -> bool,
+    ) -> Result<(), Error> {
+        let is_lost = |path: &Path| Ok::<_, Error>(read::<R>(path)?.is_some_and(|r| !is_there(&r)));
+        for shard in entries(&self.directory(bucket))? {
+            for path in entries(&shard)? {
+                if !is_lost(&path)? {
+                    continue;
+                }
+                let taken = self.take(&path)?;
+                if read::<R>(&taken)?.is_some_and(|record| is_there(&record)) {
+                    // If others have swept it by now it is lost, and made again.
+                    publish(&taken, &path).ok();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a file, if it is there.
+pub(crate) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    optional(std::fs::read(path)).at("read", path)
+}
+
 /// Reads a record. `None` if there is none, or none that can be understood.
 pub(crate) fn read<R: Record>(path: &Path) -> Result<Option<R>, Error> {
     Ok(open(path)?.and_then(|(_, bytes)| decode(&bytes)))
 }
 
-/// Reads a record and keeps the time of its last use, its file's modification time, exact to a day.
+/// Reads a record and keeps the time of its last use, its file's modification time, exact to an hour.
 pub(crate) fn read_used<R: Record>(path: &Path) -> Result<Option<R>, Error> {
     let Some((file, bytes)) = open(path)? else {
         return Ok(None);
@@ -89,12 +120,12 @@ fn open(path: &Path) -> Result<Option<(File, Vec<u8>)>, Error> {
     Ok(Some((file, bytes)))
 }
 
-/// Sets a file's time to now if it is older than a day. A store that cannot be written still serves, so failure is
+/// Sets a file's time to now if it is older than an hour. A store that cannot be written still serves, so failure is
 /// no error.
-fn touch(file: &File) {
+pub(crate) fn touch(file: &File) {
     let now = SystemTime::now();
     let modified = file.metadata().and_then(|metadata| metadata.modified());
-    if modified.is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > DAY)) {
+    if modified.is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > GRAIN)) {
         file.set_modified(now).ok();
     }
 }
@@ -129,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_last_use_moves_by_days() {
+    fn the_time_of_last_use_moves_by_hours() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let path = directory.path().join("word");
@@ -140,7 +171,7 @@ mod tests {
             read_used::<Word>(&path).unwrap().unwrap();
             std::fs::metadata(&path).unwrap().modified().unwrap() != time
         };
-        assert!(!set(Duration::from_hours(23)));
-        assert!(set(Duration::from_hours(25)));
+        assert!(!set(Duration::from_mins(59)));
+        assert!(set(Duration::from_mins(61)));
     }
 }

@@ -1,13 +1,15 @@
 //! Opening the store, atomic writes, temporary names, the trash.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bucket::Bucket;
+use crate::durable::Durability;
 use crate::error::{Error, IoContext as _, optional};
 use crate::lock::{LockFile, Mode, Range, RangeLock};
 use crate::{Actions, Blobs, Images, Layers, Mounts, Partials, Transfers};
@@ -32,6 +34,11 @@ struct Inner {
     _alive: RangeLock,
     /// How many temporary names were given.
     names: AtomicU64,
+    durability: Durability,
+    /// Files that images need and that are not durable yet.
+    unsynced: Mutex<BTreeSet<PathBuf>>,
+    /// Whether this process has added a layer.
+    grown: AtomicBool,
 }
 
 /// What [`Store::sweep`] did.
@@ -46,6 +53,11 @@ pub struct Swept {
 impl Store {
     /// Opens the store at `root`, making it if the directory is absent or empty. Costs a few system calls.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::open_with(root, Durability::default())
+    }
+
+    /// Opens the store, and says what is to outlast a power failure.
+    pub fn open_with(root: impl Into<PathBuf>, durability: Durability) -> Result<Self, Error> {
         let root = std::path::absolute(root.into()).at("find", Path::new("."))?;
         let version = root.join("version");
         match optional(fs::read(&version)).at("read", &version)? {
@@ -62,6 +74,9 @@ impl Store {
                 owner,
                 _alive: alive,
                 names,
+                durability,
+                unsynced: Mutex::default(),
+                grown: AtomicBool::new(false),
             }),
         })
     }
@@ -117,12 +132,6 @@ impl Store {
         Partials::new(self)
     }
 
-    /// Makes everything durable that was written before. Called once before something is reported done.
-    pub fn sync(&self) -> Result<(), Error> {
-        let root = fs::File::open(self.root()).at("open", self.root())?;
-        rustix::fs::syncfs(root).at("sync", self.root())
-    }
-
     /// Waits until nobody else, in this process or another, holds this key, and takes it.
     pub async fn exclusive(&self, key: &[u8; 32]) -> Result<RangeLock, Error> {
         self.lock(Range::key("step", key), Mode::Exclusive).await
@@ -139,14 +148,22 @@ impl Store {
         held.at("lock", &self.root().join("lock"))
     }
 
-    /// Waits until no collector is at work; while this is held none begins.
-    pub async fn share(&self) -> Result<RangeLock, Error> {
-        self.lock(Range::STORE, Mode::Shared).await
+    /// Waits until nobody removes anything; while this is held nobody does. Who writes a record that keeps layers (an
+    /// image, a name, a container) and what it needs holds this meanwhile, for as short a time as that takes, and
+    /// the [`Layer`](crate::Layer)s themselves.
+    pub fn share_roots(&self) -> Result<RangeLock, Error> {
+        self.lock_soon(Range::ROOTS, Mode::Shared)
     }
 
-    /// Waits until nobody shares the store, and keeps others from doing so: for a collector.
-    pub async fn reserve(&self) -> Result<RangeLock, Error> {
-        self.lock(Range::STORE, Mode::Exclusive).await
+    /// Waits until nobody writes what keeps layers, and has others wait: for who finds out what is not needed and
+    /// removes it.
+    pub fn reserve_roots(&self) -> Result<RangeLock, Error> {
+        self.lock_soon(Range::ROOTS, Mode::Exclusive)
+    }
+
+    pub(crate) fn lock_soon(&self, range: Range, mode: Mode) -> Result<RangeLock, Error> {
+        let lock = self.inner.locks.lock_soon(range, mode);
+        lock.at("lock", &self.root().join("lock"))
     }
 
     pub(crate) async fn lock(&self, range: Range, mode: Mode) -> Result<RangeLock, Error> {
@@ -164,6 +181,34 @@ impl Store {
             .at("lock", &self.root().join("lock"))
     }
 
+    /// What is to outlast a power failure.
+    pub(crate) fn durability(&self) -> Durability {
+        self.inner.durability
+    }
+
+    /// Files that images need and that are not durable yet.
+    pub(crate) fn unsynced(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        // No code that holds the set can leave it half changed.
+        let unsynced = self.inner.unsynced.lock();
+        unsynced.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this process has added layers to the store since it was asked last.
+    pub fn has_grown(&self) -> bool {
+        self.inner.grown.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_growth(&self) {
+        self.inner.grown.store(true, Ordering::Relaxed);
+    }
+
+    /// Has [`Store::make_durable`] sync a file.
+    pub(crate) fn note_needed(&self, path: &Path) {
+        if self.durability() == Durability::Image {
+            self.unsynced().insert(path.to_owned());
+        }
+    }
+
     /// Writes a file: whole or not at all, in place of an earlier one.
     pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let temporary = self.temporary_file(bytes)?;
@@ -171,7 +216,7 @@ impl Store {
     }
 
     /// A new file with these bytes under a temporary name.
-    fn temporary_file(&self, bytes: &[u8]) -> Result<PathBuf, Error> {
+    pub(crate) fn temporary_file(&self, bytes: &[u8]) -> Result<PathBuf, Error> {
         let path = self.fresh_name(Bucket::Temporary);
         let open = || {
             fs::File::options()
@@ -181,7 +226,11 @@ impl Store {
                 .open(&path)
         };
         let mut file = with_parents(&path, open).at("create", &path)?;
-        file.write_all(bytes).at("write", &path)?;
+        if let Err(error) = file.write_all(bytes) {
+            // On a full disk nothing may be left that takes space.
+            fs::remove_file(&path).ok();
+            return Err(error).at("write", &path);
+        }
         Ok(path)
     }
 
@@ -208,10 +257,15 @@ impl Store {
     /// Removes a file or directory of the store at once, by moving it to the trash. What is absent already is no
     /// error.
     pub fn discard(&self, path: &Path) -> Result<(), Error> {
+        self.take(path).map(drop)
+    }
+
+    /// The same, and gives the place in the trash, where there may be nothing.
+    pub(crate) fn take(&self, path: &Path) -> Result<PathBuf, Error> {
         let trash = self.fresh_name(Bucket::Trash);
         match with_existing_parents(&trash, path, || fs::rename(path, &trash)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result.at("remove", path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(trash),
+            result => result.at("remove", path).map(|()| trash),
         }
     }
 
@@ -268,6 +322,7 @@ fn check_version(root: &Path, text: &[u8]) -> Result<(), Error> {
 
 /// Makes a store of an absent or empty directory. Others may be doing the same.
 fn create(root: &Path) -> Result<(), Error> {
+    static NAMES: AtomicU64 = AtomicU64::new(0);
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -279,7 +334,8 @@ fn create(root: &Path) -> Result<(), Error> {
             path: root.to_owned(),
         });
     }
-    let temporary = root.join(format!("version.{}", std::process::id()));
+    let number = NAMES.fetch_add(1, Ordering::Relaxed);
+    let temporary = root.join(format!("version.{}.{number}", std::process::id()));
     fs::write(&temporary, VERSION_TEXT).at("write", &temporary)?;
     fs::rename(&temporary, &version).at("create", &version)
 }
@@ -357,5 +413,7 @@ fn delete(path: &Path) -> io::Result<()> {
     optional(deleted).map(|_| ())
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ pub struct Transfer {
 
 /// A repository that has a blob.
 #[derive(Debug, Serialize, Deserialize)]
-struct Location {
+pub(crate) struct Location {
     repository: String,
 }
 

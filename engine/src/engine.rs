@@ -10,6 +10,7 @@ use layer::{ContentDigest, DiffId, Index, PlannedEntry, UnpackOptions};
 use runtime::{Ids, Lower, NamespaceError, Runtime};
 
 use crate::error::StepError;
+use crate::retention::Retention;
 use crate::rootfs::{Layer, Place, Rootfs, Sealed, SealedUpper};
 
 /// In which form sealed layers are mounted.
@@ -39,6 +40,23 @@ pub struct Settings {
     pub powerless: Option<Arc<NamespaceError>>,
     /// Through which proxies registries are reached.
     pub proxies: image::registry::Proxies,
+    /// How surely and how long the store keeps things.
+    pub retention: Retention,
+}
+
+impl Settings {
+    /// For a process that only works on a store.
+    pub(crate) fn of_store(store: PathBuf) -> Self {
+        Self {
+            store,
+            layers: LayerForm::Auto,
+            credentials: Vec::new(),
+            registries: Vec::new(),
+            powerless: None,
+            proxies: image::registry::Proxies::default(),
+            retention: Retention::default(),
+        }
+    }
 }
 
 /// Builds images, moves them, and runs them. Clones are the same engine.
@@ -66,7 +84,7 @@ impl Engine {
     pub fn open(settings: Settings) -> Result<Self, cache::Error> {
         Ok(Self {
             inner: Arc::new(Inner {
-                store: Store::open(&settings.store)?,
+                store: Store::open_with(&settings.store, settings.retention.durability)?,
                 settings,
                 runtime: OnceLock::new(),
                 ids: OnceLock::new(),

@@ -1,8 +1,7 @@
 //! The build engine as a library: it builds images, moves them in and out, and runs them.
 //!
 //! An [`Engine`] is a store and what this process has mounted of it. It reads no terminal and no environment of the
-//! user's, and prints nothing: what happens is told to a [`event::Listener`]. The threads it is asked on need
-//! [`STACK_SIZE`] of stack.
+//! user's, and prints nothing: what happens is told to a [`event::Listener`].
 
 pub mod abilities;
 pub mod build;
@@ -14,6 +13,7 @@ mod files;
 pub mod images;
 pub mod output;
 mod progress;
+pub mod retention;
 mod rootfs;
 pub mod rootless;
 mod sandbox;
@@ -22,5 +22,3 @@ mod users;
 
 pub use engine::{Engine, LayerForm, Settings};
 pub use error::{BuildError, Diagnostics, FileError, ImageError, StepError};
-pub use files::STACK_SIZE;
-pub use runtime::{Error as SealError, seal_executable};

@@ -4,6 +4,7 @@ pub(crate) mod csv;
 pub(crate) mod environment;
 pub(crate) mod host;
 pub(crate) mod output;
+pub(crate) mod quantity;
 pub(crate) mod secret;
 pub(crate) mod signal;
 pub(crate) mod volume;

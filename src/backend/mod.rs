@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::event::Listener;
+use engine::retention::{Checked, Item, Prune, Usage};
 
 pub(crate) use containers::{
     Attached, ContainerDetail, ContainerState, ContainerSummary, Ended, ExecRequest, LogPiece,
@@ -109,6 +110,18 @@ pub(crate) trait Backend: Sized {
 
     /// Removes a container; a running one only with `force`, which kills it.
     async fn remove(&self, name: &str, force: bool) -> Result<(), BackendError>;
+
+    /// What takes space in the store.
+    async fn usage(&self) -> Result<Usage, BackendError>;
+
+    /// Removes what is not needed, and gives what that was; with `dry_run` only what it would be.
+    async fn prune(&self, prune: Prune, dry_run: bool) -> Result<Vec<Item>, BackendError>;
+
+    /// Checks the store; with `repair` what is damaged is dropped.
+    async fn check_store(&self, repair: bool) -> Result<Checked, BackendError>;
+
+    /// Has a cache mount never be collected, or be collected again.
+    async fn pin(&self, id: &str, pinned: bool) -> Result<(), BackendError>;
 
     /// Waits until a container has ended.
     async fn wait(&self, name: &str) -> Result<Ended, BackendError>;

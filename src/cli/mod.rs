@@ -9,7 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    build, containers, exec, history, images, inspect, login, logs, pull, push, run, save, stop,
+    build, containers, du, exec, history, images, inspect, login, logs, prune, pull, push, run,
+    save, stop, store,
 };
 
 /// Builds Dockerfiles: in parallel, from cache, without a daemon; and runs the result
@@ -114,6 +115,13 @@ pub(crate) enum Command {
     Load(save::LoadArgs),
     /// Tell what works here for this user, and why the rest does not
     Info,
+    /// Show what takes space, since when it is not used, and why it is kept
+    Du(du::DuArgs),
+    /// Remove what builds left behind and nothing needs
+    Prune(prune::PruneArgs),
+    /// Check the store, pin cache mounts
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Print the version
     Version,
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::containers::TerminalSize;
 use engine::event::{Listener, Stream};
+use engine::retention::{self, Checked, Damage, Item, Kind, Problem, Prune, Usage};
 use serde_json::json;
 
 use super::{Context, dispatch};
@@ -135,6 +136,29 @@ pub(crate) fn image() -> ImageDetail {
         }),
         layer_sizes: vec![72_800_000, 5_000_000],
     }
+}
+
+/// A layer that an image needs, and a cache mount that nothing does.
+fn items() -> Vec<Item> {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let item = |kind, id: &str, size, kept| Item {
+        kind,
+        id: id.to_owned(),
+        size,
+        created: time,
+        used: time,
+        kept,
+    };
+    let image = retention::Kept::Image("docker.io/library/busybox:latest".to_owned());
+    vec![
+        item(
+            Kind::Layer,
+            "sha256:0123456789abcdef",
+            4_000_000,
+            vec![image],
+        ),
+        item(Kind::CacheMount, "go", 7_000, Vec::new()),
+    ]
 }
 
 fn container() -> ContainerDetail {
@@ -382,6 +406,46 @@ impl Backend for Fake {
 
     async fn remove(&self, name: &str, force: bool) -> Result<(), BackendError> {
         self.call("container", name, format!("remove {name} {force}"))
+    }
+
+    async fn usage(&self) -> Result<Usage, BackendError> {
+        Ok(Usage {
+            items: items(),
+            records: 1_000,
+            transient: 0,
+        })
+    }
+
+    async fn prune(&self, prune: Prune, dry_run: bool) -> Result<Vec<Item>, BackendError> {
+        self.calls
+            .lock()
+            .expect("no other thread panicked")
+            .push(format!("prune {dry_run} {:?}", prune.limits));
+        Ok(items().split_off(1))
+    }
+
+    async fn check_store(&self, repair: bool) -> Result<Checked, BackendError> {
+        self.calls
+            .lock()
+            .expect("no other thread panicked")
+            .push(format!("check {repair}"));
+        Ok(Checked {
+            layers: 2,
+            images: 1,
+            problems: vec![Problem {
+                object: "layer sha256:aa".to_owned(),
+                damage: Damage::Digest,
+                repaired: repair,
+            }],
+        })
+    }
+
+    async fn pin(&self, id: &str, pinned: bool) -> Result<(), BackendError> {
+        self.calls
+            .lock()
+            .expect("no other thread panicked")
+            .push(format!("pin {id} {pinned}"));
+        Ok(())
     }
 
     async fn wait(&self, _name: &str) -> Result<Ended, BackendError> {

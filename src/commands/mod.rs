@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod containers;
+pub(crate) mod du;
 pub(crate) mod exec;
 pub(crate) mod history;
 pub(crate) mod images;
@@ -9,11 +10,13 @@ pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod login;
 pub(crate) mod logs;
+pub(crate) mod prune;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod stop;
+pub(crate) mod store;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -70,6 +73,9 @@ pub(crate) async fn dispatch<B: Backend>(
         Command::Save(args) => save::save(args, cx).await,
         Command::Load(args) => save::load(args, cx).await,
         Command::Info => info::run(cx).await,
+        Command::Du(args) => du::run(&args, cx).await,
+        Command::Prune(args) => prune::run(args, cx).await,
+        Command::Store(command) => store::run(command, cx).await,
         Command::Version => version(cx.printer),
     }
 }

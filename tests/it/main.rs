@@ -19,11 +19,12 @@ mod real;
 mod registries;
 mod reproducible;
 mod rootless;
-mod sandbox;
 mod secrets;
 mod sharing;
+mod space;
 mod terminal;
 mod tls;
+mod torture;
 
 use testkit::rbuild::Rbuild;
 

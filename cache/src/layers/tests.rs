@@ -68,8 +68,12 @@ fn a_layer_committed_twice_stays_the_first() {
     let second = add(&store, "tar", "content");
     assert_eq!(fs::read(second.index()).unwrap(), b"INDEX");
     assert!(is_empty(&store, Bucket::Temporary));
-    store.layers().remove(&first.diff_id).unwrap();
-    assert!(!store.layers().contains(&first.diff_id));
+    let id = first.diff_id;
+    drop(first);
+    assert!(!store.layers().remove(&id).unwrap(), "it is in use");
+    drop(second);
+    assert!(store.layers().remove(&id).unwrap());
+    assert!(!store.layers().contains(&id));
 }
 
 #[test]
@@ -110,6 +114,54 @@ fn a_torn_layer_is_absent_and_can_be_committed_again() {
             "case {number}"
         );
     }
+}
+
+#[test]
+fn a_layer_of_before_a_restart_is_compared_with_its_digests_unless_it_was_durable() {
+    let (_directory, store) = new();
+    let spoil: [fn(&Layer); 2] = [
+        |layer| fs::write(layer.tar(), "ta\0").unwrap(),
+        |layer| fs::write(layer.index(), "inde\0").unwrap(),
+    ];
+    for (number, spoil) in spoil.into_iter().enumerate() {
+        let layer = add(&store, "tar", "content");
+        restart(&store, &layer);
+        assert!(store.layers().get(&layer.diff_id).unwrap().is_some());
+        spoil(&layer);
+        let found = store.layers().get(&layer.diff_id).unwrap();
+        assert!(found.is_none(), "case {number}");
+        add(&store, "tar", "content");
+        assert!(store.layers().get(&layer.diff_id).unwrap().is_some());
+        // What is durable is not read again.
+        layer.mark_durable().unwrap();
+        restart(&store, &layer);
+        spoil(&layer);
+        assert!(store.layers().get(&layer.diff_id).unwrap().is_some());
+        fs::remove_dir_all(&layer.directory).unwrap();
+    }
+}
+
+/// Has a layer say that it was written before the machine was started.
+fn restart(store: &Store, layer: &Layer) {
+    let path = layer.directory.join("layer");
+    let mut description = record::read::<Description>(&path).unwrap().unwrap();
+    description.boot = "earlier".to_owned();
+    store.write_record(&path, &description).unwrap();
+}
+
+#[test]
+fn directory_forms_of_before_a_restart_give_way() {
+    let (_directory, store) = new();
+    let layer = add(&store, "tar", "content");
+    let torn = layer.directory.join("upper-earlier");
+    fs::create_dir(&torn).unwrap();
+    assert_eq!(layer.form(Form::Upper), None);
+    let upper = store.layers().new_upper().unwrap();
+    let layers = store.layers();
+    layers
+        .attach(&layer.diff_id, Form::Upper, &upper.upper)
+        .unwrap();
+    assert!(layer.form(Form::Upper).is_some() && !torn.exists());
 }
 
 #[test]

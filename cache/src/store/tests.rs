@@ -177,11 +177,6 @@ fn the_sweep_spares_the_living_and_takes_what_the_dead_left() {
     assert!(!upper.directory.exists());
 }
 
-#[test]
-fn syncing_is_possible() {
-    new().1.sync().unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_one_holders_at_a_time_within_and_between_stores() {
     let (_directory, store) = new();
@@ -207,16 +202,16 @@ async fn a_key_is_one_holders_at_a_time_within_and_between_stores() {
     assert_eq!(total.load(Ordering::SeqCst), 20);
 }
 
-#[tokio::test]
-async fn a_collector_has_the_store_alone() {
+#[test]
+fn who_removes_and_who_writes_what_keeps_layers_exclude_each_other() {
     let (_directory, store) = new();
     let other = Store::open(store.root()).unwrap();
-    let users = (store.share().await.unwrap(), other.share().await.unwrap());
-    let soon = Duration::from_millis(30);
-    assert!(tokio::time::timeout(soon, store.reserve()).await.is_err());
-    drop(users);
-    let _collector = store.reserve().await.unwrap();
-    assert!(tokio::time::timeout(soon, other.share()).await.is_err());
+    let writers = (store.share_roots().unwrap(), other.share_roots().unwrap());
+    let taken = |store: &Store, mode| store.try_lock(Range::ROOTS, mode).unwrap().is_none();
+    assert!(taken(&store, Mode::Exclusive) && taken(&other, Mode::Exclusive));
+    drop(writers);
+    let _remover = store.reserve_roots().unwrap();
+    assert!(taken(&store, Mode::Shared) && taken(&other, Mode::Shared));
 }
 
 #[test]

@@ -59,7 +59,10 @@ impl Engine {
             tries += 1;
             match result {
                 Err(BuildError::Step { source, .. }) if tries < RETRIES && source.is_race() => {}
-                result => return result,
+                result => {
+                    self.collect_behind();
+                    return result;
+                }
             }
         }
     }

@@ -117,6 +117,9 @@ impl Engine {
             None => config.name = made_up_name(&names, &config.id)?,
         }
         ContainerDir::new(draft.to_owned()).create(config)?;
+        // From here on it keeps its layers by itself.
+        let _held = self.hold_layers(&config.image, &config.layers)?;
+        let _roots = self.store().share_roots()?;
         let place = self.container_dir(&config.id);
         publish(draft, place.path())
     }

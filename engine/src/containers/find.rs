@@ -173,6 +173,22 @@ impl Engine {
         Ok(Container { config, state })
     }
 
+    /// What each container needs, by its name. Nothing is noted and nothing removed on the way.
+    pub(crate) fn container_roots(&self) -> Result<cache::Roots, ContainerError> {
+        let mut roots = cache::Roots::default();
+        for id in self.container_ids()? {
+            match self.container_dir(&id).config() {
+                Ok(config) => {
+                    let root = (config.name, config.image_id, config.layers);
+                    roots.containers.push(root);
+                }
+                Err(error) if error.is_absence() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(roots)
+    }
+
     fn container_ids(&self) -> Result<Vec<ContainerId>, ContainerError> {
         let all = self.store().directory(Bucket::Containers);
         let failed = |error| ContainerError::io("list", all.display(), error);

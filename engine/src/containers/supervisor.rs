@@ -147,12 +147,8 @@ fn begin(arguments: Vec<OsString>) -> Result<(Engine, Started), ContainerError> 
     let task: Option<ExecRequest> =
         serde_json::from_reader(io::stdin()).map_err(|error| failed(error.into()))?;
     let engine = Engine::open(Settings {
-        store: PathBuf::from(store),
         layers: form_of(&form),
-        credentials: Vec::new(),
-        registries: Vec::new(),
-        powerless: None,
-        proxies: image::registry::Proxies::default(),
+        ..Settings::of_store(PathBuf::from(store))
     })?;
     let started = match task {
         None => life::start(&engine, &id, false)?,

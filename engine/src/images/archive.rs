@@ -101,7 +101,7 @@ impl Engine {
             config: &image.config,
             manifest: None,
         };
-        self.record_image(documents, &image.layers)?;
+        let _recorded = self.record_image(documents, &image.layers)?;
         for name in &image.names {
             self.name_image(name, &image.id, None, Origin::User)?;
         }

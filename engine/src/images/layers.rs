@@ -52,37 +52,45 @@ impl Engine {
         let Some(remote) = &image.remote else {
             return Ok(());
         };
-        if !self.has_layers(image)? {
+        let _held = if let Some(held) = self.held_layers(image)? {
+            held
+        } else {
             let mut key = KeyWriter::new("rbuild pull", 1);
             key.text(&image.id.to_string());
             let _alone = self.store().exclusive(&key.finish()).await?;
-            self.fetch(remote, row).await?;
-        }
+            self.fetch(remote, row).await?
+        };
         let documents = Documents {
             id: &remote.id,
             config: &remote.config_bytes,
             manifest: Some((&remote.manifest.digest, &remote.manifest_bytes)),
         };
-        self.record_image(documents, &image.layers)?;
+        let _recorded = self.record_image(documents, &image.layers)?;
         let target = Some(remote.target.digest);
         self.name_image(&image.reference, &image.id, target, origin)
     }
 
-    fn has_layers(&self, image: &ResolvedImage) -> Result<bool, ImageError> {
-        for layer in &image.layers {
-            if self.store().layers().get(layer)?.is_none() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// The layers of an image if the store has all of them.
+    fn held_layers(&self, image: &ResolvedImage) -> Result<Option<Vec<cache::Layer>>, ImageError> {
+        let store = self.store().layers();
+        let held = image.layers.iter().map(|layer| store.get(layer));
+        Ok(held.collect::<Result<_, _>>()?)
     }
 
-    async fn fetch(&self, remote: &RemoteImage, row: &Row) -> Result<(), ImageError> {
+    async fn fetch(
+        &self,
+        remote: &RemoteImage,
+        row: &Row,
+    ) -> Result<Vec<cache::Layer>, ImageError> {
         let sink = Arc::new(StoreSink::new(self));
         let into: Arc<dyn LayerSink> = Arc::clone(&sink) as _;
         let observer: Arc<dyn Observer> = Arc::new(RowObserver::new(row.clone()));
         fetch_layers(self.registry(), remote, &into, &observer).await?;
         let layers: Vec<_> = remote.layers.iter().map(|layer| layer.diff_id).collect();
-        blocking(move || sink.settle(&layers)).await
+        blocking(move || {
+            sink.settle(&layers)?;
+            Ok(sink.take_kept())
+        })
+        .await
     }
 }

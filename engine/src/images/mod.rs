@@ -30,6 +30,7 @@ pub use self::resolve::{Pulled, ResolvedImage};
 
 pub(crate) use self::client::registry_client;
 pub(crate) use self::list::created;
+pub(crate) use self::names::keeps_image;
 pub(crate) use self::observer::RowObserver;
 pub(crate) use self::record::{Documents, Origin};
 pub(crate) use self::source::StoreSource;

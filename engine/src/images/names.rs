@@ -32,7 +32,12 @@ pub(super) fn any_reference(tag: &Tag) -> Option<Reference> {
 
 /// Whether it is the user's, and not a build's.
 pub(super) fn is_users(tag: &Tag) -> bool {
-    !tag.name.starts_with(BASE)
+    keeps_image(&tag.name)
+}
+
+/// Whether an image of this name is kept until the user removes it.
+pub(crate) fn keeps_image(name: &str) -> bool {
+    !name.starts_with(BASE)
 }
 
 #[cfg(test)]

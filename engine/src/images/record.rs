@@ -23,6 +23,14 @@ pub(crate) struct Documents<'a> {
     pub(crate) manifest: Option<(&'a Digest, &'a [u8])>,
 }
 
+/// Keeps collectors from an image until it has its names.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Recorded {
+    _roots: cache::RangeLock,
+    _layers: Vec<cache::Layer>,
+}
+
 /// Who gave an image its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -33,29 +41,61 @@ pub(crate) enum Origin {
 }
 
 impl Engine {
-    /// Keeps an image whose layers are in the store. One that is there already keeps its place in time.
+    /// Keeps an image whose layers are in the store, and makes it durable. One that is there already keeps its place in
+    /// time. As long as the result is held nothing of it is collected: it is given its names meanwhile.
     pub(crate) fn record_image(
         &self,
         documents: Documents<'_>,
         layers: &[DiffId],
-    ) -> Result<(), ImageError> {
+    ) -> Result<Recorded, ImageError> {
         let store = self.store();
-        store.blobs().put(documents.id, documents.config)?;
-        if let Some((digest, bytes)) = documents.manifest {
-            store.blobs().put(digest, bytes)?;
-        }
+        let held = self.hold_layers("", layers)?;
         let known = store.images().get(documents.id)?;
-        if known.is_none_or(|known| known.layers != layers) {
+        let known = known.is_some_and(|known| known.layers == layers);
+        let put = || {
+            let config = (documents.id, documents.config);
+            for (digest, bytes) in [config].into_iter().chain(documents.manifest) {
+                if !known || !store.blobs().contains(digest) {
+                    store.blobs().put(digest, bytes)?;
+                }
+            }
+            store.make_durable(&held)
+        };
+        // What takes long is done before a collector has to wait for it.
+        put()?;
+        let roots = store.share_roots()?;
+        put()?;
+        if !known || store.images().get(documents.id)?.is_none() {
             store.images().put(&Image {
                 id: *documents.id,
                 layers: layers.to_vec(),
                 stored: SystemTime::now(),
             })?;
         }
-        Ok(())
+        Ok(Recorded {
+            _roots: roots,
+            _layers: held,
+        })
     }
 
-    /// Gives an image a name. `manifest` is what the name leads to in a registry.
+    /// The layers of an image, which stay in the store as long as the result is held.
+    pub(crate) fn hold_layers(
+        &self,
+        image: &str,
+        layers: &[DiffId],
+    ) -> Result<Vec<cache::Layer>, ImageError> {
+        let store = self.store().layers();
+        let held = layers.iter().map(|layer| {
+            let lost = || ImageError::LostLayer {
+                layer: layer.to_string(),
+                image: image.to_owned(),
+            };
+            store.get(layer)?.ok_or_else(lost)
+        });
+        held.collect()
+    }
+
+    /// Gives an image, whose layers the caller holds, a name. `manifest` is what the name leads to in a registry.
     pub(crate) fn name_image(
         &self,
         reference: &Reference,
@@ -67,6 +107,12 @@ impl Engine {
             Origin::User => names::of(reference),
             Origin::Build => names::of_base(reference),
         };
+        if let Some(latest) = self.base_tag(reference)?
+            && (latest.name == name && latest.image == *id && latest.manifest == manifest)
+        {
+            return Ok(());
+        }
+        let _roots = self.store().share_roots()?;
         Ok(self.store().images().tag(&Tag {
             name,
             image: *id,

@@ -26,6 +26,8 @@ impl Engine {
             return Err(ImageError::FixedName(new.familiar()));
         }
         let found = self.find_image(name)?;
+        let held = self.hold_layers(name, &found.image.layers)?;
+        self.store().make_durable(&held)?;
         self.name_image(new, &found.image.id, None, Origin::User)
     }
 
@@ -38,6 +40,7 @@ impl Engine {
         force: bool,
         container: impl Fn(&Digest) -> Option<String>,
     ) -> Result<Vec<Removal>, ImageError> {
+        let _alone = self.store().reserve_roots()?;
         let Found { image, tag } = self.find_image(name)?;
         let mut tags = self.tags_of(&image.id)?;
         tags.retain(names::is_users);

@@ -27,6 +27,8 @@ pub struct ResolvedImage {
     pub layers: Vec<DiffId>,
     /// Where it is in its registry; `None` for one that was found in the store.
     pub(super) remote: Option<Arc<RemoteImage>>,
+    /// The layers of one that was found in the store, which keep it there.
+    _held: Vec<cache::Layer>,
 }
 
 impl ResolvedImage {
@@ -62,7 +64,6 @@ impl Engine {
             return Ok(image);
         }
         let remote = fetch_image(self.registry(), reference, &Platform::host()).await?;
-        self.store().blobs().put(&remote.id, &remote.config_bytes)?;
         if let Some(row) = row {
             let resolved = reference.with_digest(remote.target.digest);
             let size = remote.target.size;
@@ -74,6 +75,7 @@ impl Engine {
             config: remote.config.clone(),
             layers: remote.layers.iter().map(|layer| layer.diff_id).collect(),
             remote: Some(Arc::new(remote)),
+            _held: Vec::new(),
         })
     }
 
@@ -96,17 +98,18 @@ impl Engine {
         let Some(bytes) = self.store().blobs().get(&image.id)? else {
             return Ok(None);
         };
-        for layer in &image.layers {
-            if self.store().layers().get(layer)?.is_none() {
-                return Ok(None);
-            }
-        }
+        let store = self.store().layers();
+        let held = image.layers.iter().map(|layer| store.get(layer));
+        let Some(held) = held.collect::<Result<Option<Vec<_>>, _>>()? else {
+            return Ok(None);
+        };
         Ok(Some(ResolvedImage {
             reference: reference.clone(),
             id: image.id,
             config: ImageConfig::parse(&reference.familiar(), &bytes)?,
             layers: image.layers,
             remote: None,
+            _held: held,
         }))
     }
 

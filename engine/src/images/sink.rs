@@ -20,7 +20,11 @@ use crate::error::ImageError;
 pub(super) struct StoreSink {
     engine: Engine,
     held: Arc<Mutex<HashMap<DiffId, Held>>>,
+    kept: Kept,
 }
+
+/// Layers that no record leads to yet.
+type Kept = Arc<Mutex<Vec<cache::Layer>>>;
 
 /// A layer that waits for those below it.
 #[derive(Debug)]
@@ -44,6 +48,7 @@ struct Partial(cache::Partial);
 struct Draft {
     engine: Engine,
     held: Arc<Mutex<HashMap<DiffId, Held>>>,
+    kept: Kept,
     files: cache::LayerDraft,
 }
 
@@ -52,7 +57,13 @@ impl StoreSink {
         Self {
             engine: engine.clone(),
             held: Arc::default(),
+            kept: Arc::default(),
         }
+    }
+
+    /// The layers that it took or found, which stay in the store as long as they are held.
+    pub(super) fn take_kept(&self) -> Vec<cache::Layer> {
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts what was held back of an image into the store. `layers` are those of the image, lowest first, and all
@@ -72,13 +83,11 @@ impl StoreSink {
                 .remove(layer);
             if let Some(held) = held {
                 let content = described(&held, &lower)?;
-                put(
-                    &self.engine,
-                    held.draft,
-                    layer,
-                    &content,
-                    held.origin.as_ref(),
-                )?;
+                let origin = held.origin.as_ref();
+                keep(
+                    &self.kept,
+                    put(&self.engine, held.draft, layer, &content, origin)?,
+                );
             }
             // What is missing is noticed by the one who opens the image's layers.
             if let Some(sealed) = self.engine.sealed_layer(layer).map_err(Arc::new)? {
@@ -117,6 +126,12 @@ fn described(held: &Held, lower: &[Arc<dyn LayerTree>]) -> Result<ContentDigest,
     Ok(held.content)
 }
 
+fn keep(kept: &Kept, layer: cache::Layer) {
+    kept.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(layer);
+}
+
 /// Puts a layer into the store and remembers where it came from.
 fn put(
     engine: &Engine,
@@ -124,19 +139,17 @@ fn put(
     layer: &DiffId,
     content: &ContentDigest,
     origin: Option<&Blob>,
-) -> Result<(), cache::Error> {
-    draft.commit(layer, content)?;
+) -> Result<cache::Layer, cache::Error> {
+    let stored = draft.commit(layer, content)?;
     let Some(Blob { known, repository }) = origin else {
-        return Ok(());
+        return Ok(stored);
     };
     remember_blob(engine, layer, known)?;
-    match repository {
-        Some(repository) => {
-            let transfers = engine.store().transfers();
-            transfers.remember_location(&known.digest, &repository.to_string())
-        }
-        None => Ok(()),
+    if let Some(repository) = repository {
+        let transfers = engine.store().transfers();
+        transfers.remember_location(&known.digest, &repository.to_string())?;
     }
+    Ok(stored)
 }
 
 /// Remembers that a blob holds a layer.
@@ -166,7 +179,12 @@ pub(super) fn kept(compression: image::Compression) -> cache::Compression {
 impl LayerSink for StoreSink {
     fn contains(&self, layer: &DiffId) -> Result<bool, StoreError> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(held.contains_key(layer) || self.engine.store().layers().get(layer)?.is_some())
+        let stored = self.engine.store().layers().get(layer)?;
+        let contains = held.contains_key(layer) || stored.is_some();
+        if let Some(stored) = stored {
+            keep(&self.kept, stored);
+        }
+        Ok(contains)
     }
 
     fn partial(
@@ -182,6 +200,7 @@ impl LayerSink for StoreSink {
         Ok(Box::new(Draft {
             engine: self.engine.clone(),
             held: Arc::clone(&self.held),
+            kept: Arc::clone(&self.kept),
             files: self.engine.store().layers().begin()?,
         }))
     }
@@ -210,13 +229,9 @@ impl transfer::LayerDraft for Draft {
         let origin = layer.blob.clone().map(|known| Blob { known, repository });
         if summary.implied_dirs.is_empty() {
             let (name, content) = (&summary.diff_id, &summary.content);
-            return Ok(put(
-                &self.engine,
-                self.files,
-                name,
-                content,
-                origin.as_ref(),
-            )?);
+            let stored = put(&self.engine, self.files, name, content, origin.as_ref())?;
+            keep(&self.kept, stored);
+            return Ok(());
         }
         let held = Held {
             draft: self.files,

@@ -49,7 +49,7 @@ impl Export<'_> {
         };
         // The layers are there, as each step has put its own into the store.
         done(row, "exporting layers");
-        engine.record_image(documents, &self.local.layers)?;
+        let _recorded = engine.record_image(documents, &self.local.layers)?;
         done(row, format!("writing image {}", image.id));
         self.name(names)?;
         for name in names {

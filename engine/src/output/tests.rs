@@ -30,6 +30,7 @@ fn engine(directory: &Path) -> Engine {
         registries: Vec::new(),
         powerless: None,
         proxies: Proxies::default(),
+        retention: crate::retention::Retention::default(),
     })
     .expect("a store")
 }

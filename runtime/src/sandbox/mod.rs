@@ -2,7 +2,6 @@
 
 mod child;
 mod enter;
-mod execute;
 mod init;
 mod launch;
 mod paths;

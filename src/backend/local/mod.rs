@@ -4,12 +4,14 @@ mod build;
 mod containers;
 mod images;
 mod info;
+mod store;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::event::Listener;
+use engine::retention::{Checked, Item, Prune, Usage};
 use engine::rootless::NamespaceError;
 use engine::{Engine, LayerForm};
 
@@ -50,6 +52,7 @@ impl Local {
             registries: settings.registries(global),
             powerless: caller.powerless(),
             proxies: settings.proxies(),
+            retention: settings.retention()?,
         });
         Ok(Self {
             engine: engine.map_err(other)?,
@@ -177,6 +180,22 @@ impl Backend for Local {
 
     async fn remove(&self, name: &str, force: bool) -> Result<(), BackendError> {
         containers::remove(&self.engine, name, force).await
+    }
+
+    async fn usage(&self) -> Result<Usage, BackendError> {
+        store::usage(&self.engine).await
+    }
+
+    async fn prune(&self, prune: Prune, dry_run: bool) -> Result<Vec<Item>, BackendError> {
+        store::prune(&self.engine, prune, dry_run).await
+    }
+
+    async fn check_store(&self, repair: bool) -> Result<Checked, BackendError> {
+        store::check(&self.engine, repair).await
+    }
+
+    async fn pin(&self, id: &str, pinned: bool) -> Result<(), BackendError> {
+        store::pin(&self.engine, id, pinned)
     }
 
     async fn wait(&self, name: &str) -> Result<Ended, BackendError> {

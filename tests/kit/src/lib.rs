@@ -7,9 +7,11 @@
 #![allow(clippy::missing_panics_doc, reason = "a panic is how a test fails")]
 
 pub mod bases;
+pub mod chance;
 pub mod command;
 pub mod compare;
 pub mod context;
+pub mod disk;
 pub mod docker;
 pub mod expect;
 pub mod faults;

@@ -49,7 +49,9 @@ impl Rbuild {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command
             .env("HOME", self.store())
-            .env("RBUILD_STORE", self.store());
+            .env("RBUILD_STORE", self.store())
+            // Only where it is tested: it would go on behind the end of a test.
+            .env("RBUILD_GC", "off");
         if let Some(form) = self.layers {
             command.args(["--layers", form]);
         }

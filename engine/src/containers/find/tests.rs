@@ -14,6 +14,7 @@ fn engine(store: &tempfile::TempDir) -> Engine {
         registries: Vec::new(),
         powerless: None,
         proxies: image::registry::Proxies::default(),
+        retention: crate::retention::Retention::default(),
     })
     .expect("a store")
 }

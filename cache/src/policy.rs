@@ -1,0 +1,129 @@
+//! Which items are removed: a pure function over a snapshot of the store.
+//!
+//! The rules are those of BuildKit's prune. What is needed, in use or pinned stays. Of the rest, what was used last longest
+//! ago goes first: all of it, or without a limit's being exceeded as much as brings the space below the limit.
+
+use std::time::{Duration, SystemTime};
+
+use crate::usage::{Item, Kind};
+
+/// How much space the cache may take. Bytes; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// At most this much is kept.
+    pub max_used: u64,
+    /// This much is kept even where that leaves less free than wanted.
+    pub reserved: u64,
+    /// This much of the disk is to be free.
+    pub min_free: u64,
+}
+
+/// The file system that a store is on, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Its size.
+    pub total: u64,
+    /// What is free on it.
+    pub free: u64,
+}
+
+/// What an item must be to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// Its id is this, or begins with it (with or without `sha256:`).
+    Id(String),
+    /// It is of this kind.
+    Kind(Kind),
+    /// It is not this.
+    Not(Box<Filter>),
+}
+
+/// What is to be removed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Prune {
+    /// Only what has not been used for so long.
+    pub unused_for: Duration,
+    /// Only as much as these ask for; without any, everything.
+    pub limits: Limits,
+    /// Only what fits all of these.
+    pub filters: Vec<Filter>,
+    /// Also what is only remembered: what registries have, and blobs that have come in part.
+    pub memories: bool,
+}
+
+impl Limits {
+    /// BuildKit's defaults: at most 60 % of the disk and 100 GB, a fifth of the disk free, a tenth and at most 10 GB
+    /// kept whatever else is on the disk.
+    pub fn of(disk: Disk) -> Self {
+        const GB: u64 = 1_000_000_000;
+        Self {
+            max_used: (disk.total / 10 * 6).min(100 * GB),
+            reserved: (disk.total / 10).min(10 * GB),
+            min_free: disk.total / 5,
+        }
+    }
+
+    /// How much of `used` bytes may stay; `None` for nothing of what may go.
+    fn keep(self, used: u64, disk: Disk) -> Option<u64> {
+        if self == Self::default() {
+            return None;
+        }
+        let missing = self.min_free.saturating_sub(disk.free);
+        let max = if self.max_used == 0 {
+            u64::MAX
+        } else {
+            self.max_used
+        };
+        let keep = if missing > 0 {
+            max.min(used.saturating_sub(missing))
+        } else {
+            max
+        };
+        Some(keep.max(self.reserved))
+    }
+}
+
+impl Filter {
+    /// Whether an item is so.
+    pub fn fits(&self, item: &Item) -> bool {
+        match self {
+            Self::Id(id) => {
+                let digits = item.id.strip_prefix("sha256:").unwrap_or(&item.id);
+                item.id.starts_with(id.as_str()) || digits.starts_with(id.as_str())
+            }
+            Self::Kind(kind) => item.kind == *kind,
+            Self::Not(filter) => !filter.fits(item),
+        }
+    }
+}
+
+/// The items to remove, the one that was used longest ago first.
+pub fn choose<'a>(items: &'a [Item], prune: &Prune, disk: Disk, now: SystemTime) -> Vec<&'a Item> {
+    let age = |item: &Item| now.duration_since(item.used).unwrap_or_default();
+    let loose = || items.iter().filter(|item| item.kept.is_empty());
+    let mut candidates: Vec<&Item> = loose()
+        .filter(|item| age(item) >= prune.unused_for)
+        .filter(|item| prune.filters.iter().all(|filter| filter.fits(item)))
+        .collect();
+    candidates.sort_by(|one, other| {
+        one.used
+            .cmp(&other.used)
+            .then_with(|| one.id.cmp(&other.id))
+    });
+    let used: u64 = loose().map(|item| item.size).sum();
+    let Some(keep) = prune.limits.keep(used, disk) else {
+        return candidates;
+    };
+    let mut left = used;
+    candidates
+        .into_iter()
+        .take_while(|item| {
+            let exceeds = left > keep;
+            left = left.saturating_sub(item.size);
+            exceeds
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! `rbuild prune`.
+
+use std::time::Duration;
+
+use clap::Args;
+use engine::retention::{Filter, Item, Kind, Limits, Prune};
+
+use super::{Context, Format, du};
+use crate::args::quantity;
+use crate::backend::Backend;
+use crate::error::Error;
+use crate::units;
+
+/// Flags of `rbuild prune`.
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Also what is only remembered: what registries have, and downloads that were cut off
+    #[arg(short, long)]
+    pub all: bool,
+    /// Only what fits: `until=24h`, `type=regular`, `id=…`, `type!=exec.cachemount`
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Remove as much as leaves at most this
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
+    pub max_used_space: Option<u64>,
+    /// Keep this much whatever else is asked for
+    #[arg(long, value_name = "SIZE", alias = "keep-storage", value_parser = quantity::size)]
+    pub reserved_space: Option<u64>,
+    /// Remove as much as leaves this much of the disk free
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
+    pub min_free_space: Option<u64>,
+    /// Only tell what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub force: bool,
+    /// How the list is written
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+/// Removes what nothing needs.
+pub(crate) async fn run<B: Backend>(args: PruneArgs, cx: &mut Context<'_, B>) -> Result<u8, Error> {
+    let prune = request(&args)?;
+    if !args.force && !args.dry_run && !agreed(cx)? {
+        return Err(Error::Usage(
+            "nothing was removed: say `y`, or use `--force` not to be asked".to_owned(),
+        ));
+    }
+    let items = cx.backend.prune(prune, args.dry_run).await?;
+    let total: u64 = items.iter().map(|item| item.size).sum();
+    let text = match args.format {
+        Format::Table => format!("{}Total: {}\n", du::table(&items), units::size(total)),
+        Format::Json => items.iter().map(du::json).collect(),
+    };
+    cx.printer.bytes(text.as_bytes())?;
+    Ok(0)
+}
+
+fn agreed<B>(cx: &mut Context<'_, B>) -> Result<bool, Error> {
+    cx.printer.say(
+        "Everything that no image, container or running command needs is removed from the cache. Continue? [y/N] ",
+    );
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|source| Error::Io {
+            action: "read the answer",
+            source,
+        })?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn request(args: &PruneArgs) -> Result<Prune, Error> {
+    let mut unused_for = Duration::ZERO;
+    let mut filters = Vec::new();
+    for text in &args.filter {
+        match text.split_once('=') {
+            Some(("until", time)) => unused_for = quantity::duration(time)?,
+            _ => filters.push(filter(text)?),
+        }
+    }
+    Ok(Prune {
+        unused_for,
+        limits: Limits {
+            max_used: args.max_used_space.unwrap_or(0),
+            reserved: args.reserved_space.unwrap_or(0),
+            min_free: args.min_free_space.unwrap_or(0),
+        },
+        filters,
+        memories: args.all,
+    })
+}
+
+/// `id=…`, `type=…`, `id!=…`, `type!=…`.
+pub(super) fn filter(text: &str) -> Result<Filter, Error> {
+    let bad = || {
+        let message =
+            format!("`{text}` is not a filter: use `until=`, `type=`, `type!=`, `id=` or `id!=`");
+        Error::Usage(message)
+    };
+    let (name, value) = text.split_once('=').ok_or_else(bad)?;
+    let (name, is_not) = match name.strip_suffix('!') {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
+    let filter = match name {
+        "id" => Filter::Id(value.to_owned()),
+        "type" => Filter::Kind(kind(value).ok_or_else(|| {
+            Error::Usage(format!(
+                "`{value}` is not a type: use `regular`, `exec.cachemount` or `source.local`"
+            ))
+        })?),
+        _ => return Err(bad()),
+    };
+    Ok(if is_not {
+        Filter::Not(Box::new(filter))
+    } else {
+        filter
+    })
+}
+
+fn kind(name: &str) -> Option<Kind> {
+    [Kind::Layer, Kind::CacheMount, Kind::Context]
+        .into_iter()
+        .find(|kind| du::kind_name(*kind) == name)
+}
+
+/// Whether an item fits all filters, for lists.
+pub(super) fn fits(item: &Item, filters: &[Filter]) -> bool {
+    filters.iter().all(|filter| filter.fits(item))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{Fake, run_command};
+    use super::*;
+
+    #[test]
+    fn flags_become_a_request() {
+        let args = PruneArgs {
+            all: true,
+            filter: vec!["until=24h".to_owned(), "type!=exec.cachemount".to_owned()],
+            max_used_space: Some(5),
+            reserved_space: None,
+            min_free_space: None,
+            dry_run: false,
+            force: true,
+            format: Format::Table,
+        };
+        let prune = request(&args).expect("flags that make sense");
+        assert_eq!(prune.unused_for, Duration::from_hours(24));
+        assert_eq!(prune.limits.max_used, 5);
+        let mounts = Filter::Kind(Kind::CacheMount);
+        assert_eq!(prune.filters, [Filter::Not(Box::new(mounts))]);
+        assert!(prune.memories);
+        for bad in ["x", "until=soon", "type=frontend.x", "size=3"] {
+            let args = PruneArgs {
+                filter: vec![bad.to_owned()],
+                ..PruneArgs {
+                    filter: Vec::new(),
+                    ..args_of(&args)
+                }
+            };
+            assert!(request(&args).is_err(), "{bad}");
+        }
+    }
+
+    fn args_of(args: &PruneArgs) -> PruneArgs {
+        PruneArgs {
+            filter: args.filter.clone(),
+            ..*args
+        }
+    }
+
+    #[test]
+    fn what_was_removed_is_listed() {
+        let fake = Fake::default();
+        let done = run_command(&fake, &["prune", "--force", "--keep-storage", "1k"]);
+        assert_eq!(done.code, 0, "{}", done.err);
+        assert!(
+            done.out.contains("go") && done.out.ends_with("Total: 7kB\n"),
+            "{}",
+            done.out
+        );
+        let call = "prune false Limits { max_used: 0, reserved: 1024, min_free: 0 }";
+        assert_eq!(*fake.calls.lock().expect("no panic"), [call]);
+    }
+}
