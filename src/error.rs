@@ -83,6 +83,9 @@ pub(crate) enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The program's own file cannot be kept from those in a container.
+    #[error("cannot protect the program's own file")]
+    Seal(#[from] engine::SealError),
     /// Standard output, the terminal or a signal cannot be used.
     #[error("cannot {action}")]
     Io {

@@ -29,6 +29,8 @@ use engine::containers::{SUPERVISOR, supervise};
 use engine::retention::{COLLECTOR, collect};
 
 use crate::backend::Local;
+use crate::error::{Error, failure_code};
+use crate::printer::Printer;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -39,6 +41,12 @@ fn main() -> ExitCode {
     // So is the one that keeps the store within its limits.
     if arguments.get(1).is_some_and(|first| first == COLLECTOR) {
         return collect();
+    }
+    if cli::command_name(&arguments) == "exec"
+        && let Err(error) = engine::seal_executable()
+    {
+        Printer::standard().say(&Error::from(error).report("exec"));
+        return ExitCode::from(failure_code("exec"));
     }
     ExitCode::from(program::run(arguments, Local::open))
 }

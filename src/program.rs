@@ -43,6 +43,7 @@ fn execute<B: Backend>(
     let caller = Caller::enter(&cli.command, &cli.global, &settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
+        .thread_stack_size(engine::STACK_SIZE)
         .enable_all()
         .build()
         .map_err(|source| Error::Io {

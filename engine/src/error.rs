@@ -48,6 +48,9 @@ pub enum FileError {
     /// A path that cannot be in a layer.
     #[error("`{0}` is not a valid path")]
     BadPath(String),
+    /// Paths in the context are longer than any in a layer.
+    #[error("directories in `{0}` are nested too deep: a path has at most {max} bytes", max = layer::MAX_PATH)]
+    TooDeep(String),
     /// A file that looks like an archive cannot be unpacked.
     #[error("cannot unpack the archive")]
     Archive {

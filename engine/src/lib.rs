@@ -1,7 +1,8 @@
 //! The build engine as a library: it builds images, moves them in and out, and runs them.
 //!
 //! An [`Engine`] is a store and what this process has mounted of it. It reads no terminal and no environment of the
-//! user's, and prints nothing: what happens is told to a [`event::Listener`].
+//! user's, and prints nothing: what happens is told to a [`event::Listener`]. The threads it is asked on need
+//! [`STACK_SIZE`] of stack.
 
 pub mod abilities;
 pub mod build;
@@ -22,3 +23,5 @@ mod users;
 
 pub use engine::{Engine, LayerForm, Settings};
 pub use error::{BuildError, Diagnostics, FileError, ImageError, StepError};
+pub use files::STACK_SIZE;
+pub use runtime::{Error as SealError, seal_executable};

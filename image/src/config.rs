@@ -31,14 +31,14 @@ pub struct ImageConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// How it was made.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "json::list")]
     pub history: Vec<History>,
     /// `linux`.
     pub os: String,
     /// Windows only.
     #[serde(
         rename = "os.features",
-        deserialize_with = "null_as_default",
+        deserialize_with = "json::list",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub os_features: Vec<String>,
@@ -59,7 +59,7 @@ pub struct RootFs {
     #[serde(rename = "type", default = "layers")]
     kind: String,
     /// Their names.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "json::list")]
     pub diff_ids: Vec<DiffId>,
 }
 
@@ -95,16 +95,19 @@ pub struct ContainerConfig {
     #[serde(with = "go_set", skip_serializing_if = "BTreeSet::is_empty")]
     pub exposed_ports: BTreeSet<String>,
     /// `ENV`: `NAME=value`.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "json::list", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
     /// `ENTRYPOINT`.
-    #[serde(deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "json::words",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub entrypoint: Vec<String>,
     /// `CMD`.
-    #[serde(deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "json::words",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub cmd: Vec<String>,
     /// `VOLUME`.
     #[serde(with = "go_set", skip_serializing_if = "BTreeSet::is_empty")]
@@ -128,13 +131,13 @@ pub struct ContainerConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
     /// `ONBUILD`.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "json::list", skip_serializing_if = "Vec::is_empty")]
     pub on_build: Vec<String>,
     /// `SHELL`.
-    #[serde(deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "json::words",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub shell: Vec<String>,
 }
 
@@ -143,10 +146,7 @@ pub struct ContainerConfig {
 #[serde(default, rename_all = "PascalCase")]
 pub struct Healthcheck {
     /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", "…"]`.
-    #[serde(
-        deserialize_with = "null_as_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "json::list", skip_serializing_if = "Vec::is_empty")]
     pub test: Vec<String>,
     /// Time between two checks.
     #[serde(skip_serializing_if = "is_zero")]
@@ -254,21 +254,6 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// A list of words; early versions of Docker wrote one word without a list.
-fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Words {
-        One(String),
-        Many(Vec<String>),
-    }
-    Ok(match Option::deserialize(deserializer)? {
-        None => Vec::new(),
-        Some(Words::One(word)) => vec![word],
-        Some(Words::Many(words)) => words,
-    })
 }
 
 /// Go's form of a set: an object whose values are empty objects.

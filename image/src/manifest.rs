@@ -32,7 +32,7 @@ pub struct Descriptor {
     /// Where else it can be got.
     #[serde(
         default,
-        deserialize_with = "null_as_default",
+        deserialize_with = "json::list",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub urls: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Manifest {
     /// The image's config.
     pub config: Descriptor,
     /// Its layers, base first.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "json::list")]
     pub layers: Vec<Descriptor>,
     /// Notes.
     #[serde(
@@ -82,7 +82,7 @@ pub struct Index {
     #[serde(default)]
     pub media_type: String,
     /// The manifests, or further indexes.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "json::list")]
     pub manifests: Vec<Descriptor>,
     /// Notes.
     #[serde(

@@ -86,6 +86,12 @@ pub enum PlanProblem {
     /// The target of a symbolic link is empty, too long or has a NUL byte.
     #[error("it is a link with an empty or an overlong target")]
     SymlinkTarget,
+    /// A character device with the numbers by which overlayfs marks deletions.
+    #[error("a character device 0:0 stands for a deletion")]
+    WhiteoutDevice,
+    /// A device number that Linux does not have.
+    #[error("there is no device {0}:{1}")]
+    DeviceNumber(u32, u32),
     /// An attribute that neither a tar nor the index can hold.
     #[error("its attribute `{0}` cannot be stored")]
     Xattr(String),

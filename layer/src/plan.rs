@@ -8,7 +8,7 @@ use crate::error::{Error, PlanProblem, Result};
 use crate::extract::is_link_target;
 use crate::metadata::Timestamp;
 use crate::path::LayerPath;
-use crate::tar::WHITEOUT_PREFIX;
+use crate::tar::{WHITEOUT_PREFIX, is_device};
 
 /// Sorts entries by path and checks them. The first name of several that one file has becomes the file itself, the
 /// others become links to it, whatever the plan said which is which: so a tar is the same for the same files.
@@ -71,6 +71,15 @@ fn check_entry(entry: &PlannedEntry) -> Result<()> {
     {
         // The mark's own name would be too long.
         return problem(PlanProblem::Path(crate::PathError::LongName));
+    }
+    match entry.node {
+        PlannedNode::Char { major: 0, minor: 0 } => return problem(PlanProblem::WhiteoutDevice),
+        PlannedNode::Char { major, minor } | PlannedNode::Block { major, minor }
+            if !is_device(major, minor) =>
+        {
+            return problem(PlanProblem::DeviceNumber(major, minor));
+        }
+        _ => {}
     }
     if let PlannedNode::Symlink(target) = &entry.node
         && !is_link_target(target)

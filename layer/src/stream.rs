@@ -29,10 +29,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// Some times what the largest images have; a tar that goes to them all takes 2 GiB of memory.
     fn default() -> Self {
         Self {
-            entries: 10_000_000,
-            metadata: 2 << 30,
+            entries: 4_000_000,
+            metadata: 512 << 20,
             holes: 64 << 30,
             tar: (u64::from(u32::MAX) - 1) * BLOCK,
         }

@@ -55,6 +55,10 @@ fn symlink(at: &str, to: &str) -> PlannedEntry {
     entry(at, PlannedNode::Symlink(to.into()))
 }
 
+fn device(at: &str, major: u32, minor: u32) -> PlannedEntry {
+    entry(at, PlannedNode::Char { major, minor })
+}
+
 fn link(at: &str, to: &str) -> PlannedEntry {
     entry(at, PlannedNode::HardLink(path(to)))
 }
@@ -146,6 +150,11 @@ fn plans_that_make_no_layer_are_refused() {
             PlanProblem::LinkTarget(path("d")),
         ),
         (vec![symlink("x", "")], PlanProblem::SymlinkTarget),
+        (vec![device("x", 0, 0)], PlanProblem::WhiteoutDevice),
+        (
+            vec![device("x", 4096, 1)],
+            PlanProblem::DeviceNumber(4096, 1),
+        ),
         (
             xattr("unknown.a"),
             PlanProblem::Xattr("unknown.a".to_owned()),

@@ -15,11 +15,12 @@ use crate::sys::{self, MountAttributes};
 
 /// Executes the calling program anew, with the same arguments and environment, through a read-only mount of its own
 /// file, unless that has been done. To be called first thing, before there are threads, by whatever
-/// [enters](crate::Runtime::enter) sandboxes.
+/// [enters](crate::Runtime::enter) sandboxes. Does nothing for a caller that may not mount, and so can enter none.
 ///
 /// A process that enters a sandbox is, until it executes its program, this program. One inside that makes it execute
 /// `/proc/self/exe`, which is then this file, can open that from outside the process and write to it when it has ended
-/// (CVE-2019-5736), but not through a read-only mount.
+/// (CVE-2019-5736), but not through a read-only mount. The first process of a sandbox, beside which there is no other
+/// yet, looks at what it executes instead, which costs less.
 ///
 /// An ordinary user's program can't mount, so it is left alone until it has [joined](crate::join_user_namespace) the user
 /// namespace of what it enters.
@@ -49,6 +50,8 @@ pub fn seal_executable() -> Result<(), Error> {
             }
             bind(None, &path, false, MountAttributes::READ_ONLY)
         }
+        // Who may not mount can enter nothing either.
+        Err(Errno::PERM) => return Ok(()),
         bound => bound,
     };
     let sealed = sealed.map_err(Error::path("mount", executable))?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use testkit::command;
 use testkit::context::Context;
@@ -18,7 +19,7 @@ fn bait() -> (tempfile::TempDir, String) {
 }
 
 #[track_caller]
-fn assert_untouched(directory: &Path) {
+pub(crate) fn assert_untouched(directory: &Path) {
     let names: Vec<_> = fs::read_dir(directory)
         .expect("the directory is there")
         .flatten()
@@ -179,4 +180,65 @@ fn a_local_output_writes_below_its_directory_only() {
         &["--output", &format!("type=local,dest={}", dest.display())],
     );
     assert_untouched(directory.path());
+}
+
+/// Swaps two names in a directory again and again while `during` runs.
+fn swapping(directory: &Path, [left, right]: [&str; 2], during: impl FnOnce()) {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let (left, right) = (directory.join(left), directory.join(right));
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                renameat_with(CWD, &left, CWD, &right, RenameFlags::EXCHANGE)
+                    .expect("both are there at all times");
+            }
+        });
+        during();
+        ended.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_context_that_changes_under_a_copy_leads_nowhere() {
+    let (directory, _) = bait();
+    let outside = directory.path().to_str().expect("scratch paths are UTF-8");
+    let context = Context::new("FROM scratch\nCOPY a /a\nCOPY a/bait /one\nCOPY a* /all/\n")
+        .with("a/bait", "inside")
+        .with_link("b", outside);
+    let out = testkit::scratch();
+    let tar = out.path().join("tar");
+    let rbuild = rbuild();
+    swapping(context.path(), ["a", "b"], || {
+        for _ in 0..25 {
+            let output = format!("type=tar,dest={}", tar.display());
+            // Whether a link or a directory is met is a matter of luck, what is behind the link is not.
+            let outcome = rbuild.try_build(context.path(), &["--output", &output]);
+            if outcome.code == 0 {
+                let bytes = fs::read(&tar).expect("the output was written");
+                let found = bytes.windows(8).any(|window| window == b"the bait");
+                assert!(!found, "a file of the host was copied");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_directory_that_changes_under_an_export_leads_nowhere() {
+    let (directory, _) = bait();
+    let context = Context::new("FROM scratch\nCOPY file /a/bait\nCOPY file /a/b/c/d\n")
+        .with("file", "inside");
+    let out = testkit::scratch();
+    let dest = out.path().join("dest");
+    fs::create_dir_all(dest.join("a")).expect("the scratch directory can be written");
+    std::os::unix::fs::symlink(directory.path(), dest.join("z"))
+        .expect("the scratch directory can be written");
+    let rbuild = rbuild();
+    swapping(&dest, ["a", "z"], || {
+        for _ in 0..25 {
+            let output = format!("type=local,dest={}", dest.display());
+            rbuild.try_build(context.path(), &["--output", &output]);
+            assert_untouched(directory.path());
+        }
+    });
 }

@@ -19,6 +19,7 @@ mod real;
 mod registries;
 mod reproducible;
 mod rootless;
+mod sandbox;
 mod secrets;
 mod sharing;
 mod space;

@@ -2,6 +2,7 @@
 
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
+use image::compression::decoder;
 use layer::{SourceReader, View};
 
 use super::node::{Kind, Node};
@@ -12,42 +13,10 @@ use crate::error::FileError;
 
 /// How much of a file is read to see what it is: a tar's first block.
 const HEAD: usize = 512;
+/// How much of it is read at once when it is unpacked.
+const BUFFER: usize = 256 << 10;
 /// Where a tar's header says `ustar`.
 const USTAR: std::ops::Range<usize> = 257..262;
-
-/// How an archive is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Compression {
-    None,
-    Gzip,
-    Bzip2,
-    Xz,
-    Zstd,
-}
-
-impl Compression {
-    /// By the first bytes (the magic numbers of RFC 1952, bzip2, xz and RFC 8878).
-    fn of(head: &[u8]) -> Self {
-        match head {
-            [0x1f, 0x8b, 0x08, ..] => Self::Gzip,
-            [b'B', b'Z', b'h', ..] => Self::Bzip2,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            _ => Self::None,
-        }
-    }
-
-    fn reader<'a>(self, file: impl Read + 'a) -> std::io::Result<Box<dyn Read + 'a>> {
-        let file = BufReader::with_capacity(1 << 18, file);
-        Ok(match self {
-            Self::None => Box::new(file),
-            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-            Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
-            Self::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(file)),
-            Self::Zstd => Box::new(zstd::Decoder::with_buffer(file)?),
-        })
-    }
-}
 
 /// An archive's contents.
 #[derive(Debug)]
@@ -63,23 +32,17 @@ pub(crate) fn open(node: &Node, store: &cache::Store) -> Result<Option<Archive>,
         return Ok(None);
     };
     let mut source = file.source.open()?;
-    let Some(compression) = recognise(&mut source) else {
+    if !recognise(&mut source) {
         return Ok(None);
-    };
-    unpack(source, compression, store).map(Some)
+    }
+    unpack(source, store).map(Some)
 }
 
-/// Whether the file is a tar, as it is or compressed, and how.
-fn recognise(file: &mut SourceReader) -> Option<Compression> {
-    let head = read_head(&mut *file)?;
-    let compression = Compression::of(&head);
-    file.seek(SeekFrom::Start(0)).ok()?;
-    let head = match compression {
-        Compression::None => head,
-        _ => read_head(compression.reader(&mut *file).ok()?)?,
-    };
-    file.seek(SeekFrom::Start(0)).ok()?;
-    is_tar(&head).then_some(compression)
+/// Whether the file is a tar, as it is or compressed.
+fn recognise(file: &mut SourceReader) -> bool {
+    let head = decoder(BufReader::new(&mut *file)).ok();
+    let head = head.and_then(|(_, decoded)| read_head(decoded));
+    file.seek(SeekFrom::Start(0)).is_ok() && head.is_some_and(|head| is_tar(&head))
 }
 
 fn read_head(reader: impl Read) -> Option<Vec<u8>> {
@@ -114,13 +77,9 @@ fn is_tar(block: &[u8]) -> bool {
     valid && (&block[USTAR] == b"ustar" || block[USTAR].iter().all(|byte| *byte == 0))
 }
 
-fn unpack(
-    source: SourceReader,
-    compression: Compression,
-    store: &cache::Store,
-) -> Result<Archive, FileError> {
-    let reader = compression.reader(source);
-    let reader = reader.map_err(|source| FileError::Archive { source })?;
+fn unpack(source: SourceReader, store: &cache::Store) -> Result<Archive, FileError> {
+    let reader = decoder(BufReader::with_capacity(BUFFER, source));
+    let (_, reader) = reader.map_err(|source| FileError::Archive { source })?;
     let draft = store.layers().begin()?;
     let (tar, index) =
         crate::engine::create_files(&draft).map_err(|source| FileError::Archive { source })?;
@@ -138,21 +97,6 @@ fn unpack(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn compressions_are_told_by_their_first_bytes() {
-        let cases: [(&[u8], Compression); 6] = [
-            (b"\x1f\x8b\x08\0", Compression::Gzip),
-            (b"BZh91AY", Compression::Bzip2),
-            (b"\xfd7zXZ\0\0", Compression::Xz),
-            (b"\x28\xb5\x2f\xfd", Compression::Zstd),
-            (b"", Compression::None),
-            (b"#!/bin/sh", Compression::None),
-        ];
-        for (head, expected) in cases {
-            assert_eq!(Compression::of(head), expected, "{head:?}");
-        }
-    }
 
     #[test]
     fn a_tar_is_known_by_its_header() {

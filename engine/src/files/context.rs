@@ -8,18 +8,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache::{ContextMemory, FileStamp};
 use frontend::ignore::Ignore;
-use layer::{ContentDigest, FileSource, FileVersion, Metadata, Timestamp};
+use layer::{ContentDigest, FileSource, FileVersion, MAX_PATH, Metadata, Timestamp};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 
 use super::node::{Child, File, Kind, LinkId, Node};
 use super::select::{Names, Tree, join};
-use super::xattrs;
+use super::{STACK_SIZE, xattrs};
 use crate::error::FileError;
 
 /// A directory of the host whose files a build may read.
@@ -169,7 +169,7 @@ impl Context {
         let xattrs = if known || matches!(kind, Kind::Symlink(_)) {
             Vec::new()
         } else {
-            xattrs::read(&self.host_path(path)).map_err(failed)?
+            xattrs::read(directory, name).map_err(failed)?
         };
         if let Kind::File(file) = &kind
             && xattrs.is_empty()
@@ -199,18 +199,31 @@ impl Context {
         name: &CStr,
         path: &[u8],
     ) -> Result<Vec<Child>, FileError> {
+        if path.len() > MAX_PATH {
+            let top = path.split(|byte| *byte == b'/').next().unwrap_or_default();
+            return Err(FileError::TooDeep(
+                String::from_utf8_lossy(top).into_owned(),
+            ));
+        }
         let (directory, names) = self.list(parent, name, path)?;
-        // A directory may be worth a thread of its own; a few files are not.
+        let child = |(name, _): (CString, FileType)| {
+            let path = join(path, name.to_bytes());
+            let node = self.read(directory.as_fd(), &name, &path)?;
+            Ok(node.map(|node| (name.into_bytes().into_boxed_slice(), node)))
+        };
+        // A directory may be worth a thread of its own, unless there is nothing else; a few files are not. Handing out
+        // takes stack at every level of a deep tree.
         let has_directories = names.iter().any(|(_, kind)| kind.is_dir());
-        let children: Vec<Option<Child>> = names
-            .into_par_iter()
-            .with_min_len(if has_directories { 1 } else { 64 })
-            .map(|(name, _)| {
-                let path = join(path, name.to_bytes());
-                let node = self.read(directory.as_fd(), &name, &path)?;
-                Ok(node.map(|node| (name.into_bytes().into_boxed_slice(), node)))
-            })
-            .collect::<Result<_, FileError>>()?;
+        let together = if has_directories { 1 } else { 64 };
+        let children: Vec<Option<Child>> = if names.len() <= together {
+            names
+                .into_iter()
+                .map(child)
+                .collect::<Result<_, FileError>>()?
+        } else {
+            let names = names.into_par_iter().with_min_len(together);
+            names.map(child).collect::<Result<_, FileError>>()?
+        };
         Ok(children.into_iter().flatten().collect())
     }
 
@@ -271,6 +284,7 @@ impl Context {
 
 impl Tree for Context {
     fn node_at(&self, path: &[u8]) -> Result<Option<Node>, FileError> {
+        prepare_threads();
         let Some((_, real)) = self.open_beneath(path)? else {
             return Ok(None);
         };
@@ -321,6 +335,16 @@ impl Tree for Context {
             .map(|(name, kind)| (name.into_bytes().into_boxed_slice(), kind.is_dir()))
             .collect())
     }
+}
+
+/// Gives the threads that read directories together the stack that the deepest tree needs.
+fn prepare_threads() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let threads = rayon::ThreadPoolBuilder::new().stack_size(STACK_SIZE);
+        // Where a caller of the library has made them already, they are as that caller wants them.
+        threads.build_global().ok();
+    });
 }
 
 fn device(stat: &Stat, kind: fn(u32, u32) -> Kind) -> Kind {

@@ -8,3 +8,7 @@ pub(crate) mod resolve;
 pub(crate) mod select;
 pub(crate) mod view;
 mod xattrs;
+
+/// How much stack a thread needs that reads trees of files, which is done by recursion: paths have at most 2,048
+/// components, and a debug build takes 30 KiB for each at most.
+pub const STACK_SIZE: usize = 64 << 20;

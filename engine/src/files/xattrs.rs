@@ -1,6 +1,7 @@
 //! Extended attributes of files on the host.
 
-use std::path::Path;
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Attributes that describe the host rather than the file: they are not copied.
 const IGNORED: [&[u8]; 4] = [
@@ -10,8 +11,16 @@ const IGNORED: [&[u8]; 4] = [
     b"user.overlay.",
 ];
 
-/// Names and values, sorted by name; of a link, not of what it points to. Nothing where the file system has none.
-pub(crate) fn read(path: &Path) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+/// Names and values of `name` in an open directory, sorted by name; of a link, not of what it points to. Nothing where
+/// the file system has none.
+pub(crate) fn read(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    // The calls know paths only. This one leads through the open directory, whatever has taken its place meanwhile.
+    let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name.to_bytes());
+    let path = path.as_slice();
     let mut names = vec![0; 1024];
     let length = loop {
         match rustix::fs::llistxattr(path, names.as_mut_slice()) {

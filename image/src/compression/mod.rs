@@ -9,7 +9,7 @@ mod write;
 
 use std::fmt;
 
-pub(crate) use read::{Format, decoder};
+pub use read::{Format, decoder};
 pub use write::{Compressed, compress};
 
 use crate::error::Error;

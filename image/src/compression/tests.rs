@@ -136,3 +136,57 @@ fn a_short_file_and_an_interruption_end_the_work() {
     let error = compress(encoding, &file, 4 << 20, &mut out, &mut |_| false).unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error:?}");
 }
+
+/// What all four decoders make of `length` zeros, of which each compressor makes next to nothing.
+fn bombs(length: usize) -> Vec<Vec<u8>> {
+    let zeros = vec![0; length];
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    bzip2.write_all(&zeros).unwrap();
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 6);
+    xz.write_all(&zeros).unwrap();
+    let encoded = |compression| compressed(Encoding::new(compression, None).unwrap(), &zeros);
+    vec![
+        encoded(Compression::Gzip),
+        encoded(Compression::Zstd),
+        bzip2.finish().unwrap(),
+        xz.finish().unwrap(),
+    ]
+}
+
+#[test]
+fn bombs_are_refused_before_they_grow() {
+    let growth = read::Growth {
+        free: 1 << 20,
+        ratio: 100,
+    };
+    for bomb in bombs(16 << 20) {
+        let (format, mut reader) =
+            read::bounded_decoder(BufReader::new(bomb.as_slice()), growth).unwrap();
+        let (mut out, mut buffer) = (0, vec![0; 64 << 10]);
+        let error = loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => panic!("{format:?} was decoded whole"),
+                Ok(length) => out += length,
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("bomb"), "{format:?}: {error}");
+        assert!(out <= 3 << 20, "{format:?} gave {out} bytes");
+    }
+}
+
+#[test]
+fn what_grows_little_or_is_small_is_no_bomb() {
+    for bomb in bombs(1 << 20) {
+        assert_eq!(decompressed(&bomb).unwrap().1.len(), 1 << 20);
+    }
+    let growth = read::Growth { free: 0, ratio: 20 };
+    let text = compressed(
+        Encoding::new(Compression::Gzip, None).unwrap(),
+        &sample(1 << 20),
+    );
+    let (_, mut reader) = read::bounded_decoder(text.as_slice(), growth).unwrap();
+    let mut out = Vec::new();
+    reader.read_to_end(&mut out).unwrap();
+    assert_eq!(out, sample(1 << 20));
+}

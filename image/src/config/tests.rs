@@ -120,6 +120,26 @@ fn what_is_no_config_is_refused() {
 }
 
 #[test]
+fn lists_are_bounded() {
+    let config = |list: &str, entry: &str, count: usize| {
+        let entries = vec![entry; count].join(",");
+        let json = list.replace("[]", &format!("[{entries}]"));
+        ImageConfig::parse("image", json.as_bytes())
+    };
+    let digest = format!("\"sha256:{}\"", "a".repeat(64));
+    for (list, entry) in [
+        (r#"{"history":[]}"#, "{}"),
+        (r#"{"rootfs":{"diff_ids":[]}}"#, digest.as_str()),
+        (r#"{"config":{"Env":[]}}"#, "\"\""),
+        (r#"{"config":{"Cmd":[]}}"#, "\"\""),
+        (r#"{"config":{"Healthcheck":{"Test":[]}}}"#, "\"\""),
+    ] {
+        config(list, entry, 10_000).unwrap();
+        config(list, entry, 10_001).unwrap_err();
+    }
+}
+
+#[test]
 fn times_are_written_as_go_writes_them() {
     let at = |seconds, nanoseconds| {
         timestamp(SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds))

@@ -15,3 +15,8 @@ pub(crate) const WHITEOUT_PREFIX: &[u8] = b".wh.";
 pub(crate) const OPAQUE_MARK: &[u8] = b".wh..wh..opq";
 /// Prefix of names that a union file system keeps for itself.
 pub(crate) const WHITEOUT_META_PREFIX: &[u8] = b".wh..wh.";
+
+/// Whether Linux has devices of these numbers: 12 bits and 20 bits.
+pub(crate) const fn is_device(major: u32, minor: u32) -> bool {
+    major <= 0xfff && minor <= 0xf_ffff
+}

@@ -91,18 +91,22 @@ pub(crate) fn parse_time(text: &[u8]) -> Option<Timestamp> {
         Some(dot) => (&text[..dot], &text[dot + 1..]),
         None => (text, &[][..]),
     };
-    let seconds = i64::try_from(decimal(whole)?).ok()?;
+    let whole = decimal(whole)?;
     if !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let nanos = (0..9).fold(0, |nanos, at| {
         nanos * 10 + fraction.get(at).map_or(0, |digit| u32::from(digit - b'0'))
     });
+    let before = || 0_i64.checked_sub_unsigned(whole);
     Some(match (negative, nanos) {
-        (false, nanos) => Timestamp { seconds, nanos },
-        (true, 0) => Timestamp::from_seconds(-seconds),
+        (false, nanos) => Timestamp {
+            seconds: i64::try_from(whole).ok()?,
+            nanos,
+        },
+        (true, 0) => Timestamp::from_seconds(before()?),
         (true, nanos) => Timestamp {
-            seconds: -seconds - 1,
+            seconds: before()?.checked_sub(1)?,
             nanos: 1_000_000_000 - nanos,
         },
     })
@@ -155,13 +159,24 @@ mod tests {
             (-1, 999_999_999, "-0.000000001"),
             (-2, 500_000_000, "-1.5"),
             (253_402_300_799, 999_999_999, "253402300799.999999999"),
+            (i64::MIN, 0, "-9223372036854775808"),
+            (i64::MIN, 1, "-9223372036854775807.999999999"),
+            (i64::MAX, 999_999_999, "9223372036854775807.999999999"),
         ] {
             let time = Timestamp { seconds, nanos };
             assert_eq!(format_time(time), text);
             assert_eq!(parse_time(text.as_bytes()), Some(time));
         }
         assert_eq!(parse_time(b"1.0000000019"), parse_time(b"1.000000001"));
-        for text in ["", "x", "1.x", "--1", "99999999999999999999"] {
+        for text in [
+            "",
+            "x",
+            "1.x",
+            "--1",
+            "9223372036854775808",
+            "-9223372036854775808.1",
+            "99999999999999999999",
+        ] {
             assert_eq!(parse_time(text.as_bytes()), None, "{text}");
         }
     }

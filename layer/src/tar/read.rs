@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::header::{self, Block};
 use super::sparse::{MapReader, SparseMap};
-use super::{BLOCK, pax};
+use super::{BLOCK, is_device, pax};
 use crate::error::TarProblem;
 use crate::metadata::{Metadata, Timestamp, Xattrs};
 
@@ -342,9 +342,10 @@ fn kind(block: &Block, name: &[u8]) -> Result<MemberKind, TarProblem> {
         };
         let major = number(header::DEV_MAJOR, "devmajor")?;
         let minor = number(header::DEV_MINOR, "devminor")?;
-        match (major, minor) {
-            (0..=0xfff, 0..=0xf_ffff) => Ok((major, minor)),
-            _ => Err(TarProblem::Number("devmajor")),
+        if is_device(major, minor) {
+            Ok((major, minor))
+        } else {
+            Err(TarProblem::Number("devmajor"))
         }
     };
     Ok(match block[header::TYPE] {

@@ -1,4 +1,5 @@
-//! Which device nodes may be used: Docker's default (runc, `specconv.AllowedDevices`).
+//! Which device nodes may be used: those of runc (`specconv.AllowedDevices`). Docker adds 5:1, the console of the machine,
+//! which is nobody's business inside: `/dev/console` is a terminal of the sandbox.
 //!
 //! Any node may be made, as an image may bring any; only these may be opened.
 
@@ -12,14 +13,13 @@ use rustix::io::Errno;
 use crate::sys::{BpfInstruction, attach_device_program, load_device_program};
 
 /// The character devices that may be opened: major and minor number, where `None` is any.
-const ALLOWED: [(u32, Option<u32>); 9] = [
+const ALLOWED: [(u32, Option<u32>); 8] = [
     (1, Some(3)), // null
     (1, Some(5)), // zero
     (1, Some(7)), // full
     (1, Some(8)), // random
     (1, Some(9)), // urandom
     (5, Some(0)), // tty
-    (5, Some(1)), // console
     (5, Some(2)), // ptmx
     (136, None),  // terminals
 ];

@@ -1,11 +1,11 @@
 //! What a new process does between its birth and its program.
 //!
-//! Only system calls: see [`super::plan`]. Descriptors that are opened here stay open until the program starts, when
-//! the kernel closes them: closing goes through the C library.
+//! Only system calls: see [`super::plan`]. Descriptors that are opened here stay open until all are closed at once:
+//! closing one goes through the C library.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, c_void};
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
@@ -19,7 +19,8 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, LinkNameSpaceType, UnshareFlags, move_into_link_name_space,
 };
 
-use super::plan::{Credentials, Failure, FileSystem, Operation, Plan, Program, Surroundings};
+use super::execute::execute;
+use super::plan::{Credentials, Failure, FileSystem, Operation, Plan, Surroundings};
 use crate::capability::Capabilities;
 use crate::error::Stage;
 use crate::mount::finish;
@@ -55,10 +56,10 @@ fn set_up(plan: &Plan) -> Result<Infallible, Failure> {
         limit(*resource, *soft, *hard).at_index(Stage::Limit, index)?;
     }
     take_streams(plan).at(Stage::Session)?;
+    close_others(plan).at(Stage::Descriptors)?;
     become_user(&plan.credentials)?;
     rustix::process::chdir(plan.cwd.as_c_str()).at(Stage::WorkingDirectory)?;
     die_with_parent(plan).at(Stage::Session)?;
-    sys::close_on_exec_from(3).at(Stage::Descriptors)?;
     if plan.credentials.no_new_privileges {
         rustix::thread::set_no_new_privs(true).at(Stage::Seccomp)?;
         filter_calls(&plan.credentials)?;
@@ -104,6 +105,14 @@ fn take_streams(plan: &Plan) -> Result<(), Errno> {
         rustix::process::ioctl_tiocsctty(stdin)?;
     }
     Ok(())
+}
+
+/// Closes everything but the standard streams and the report's pipe, which closes itself. What the image says comes
+/// after it: a working directory or a program called `/proc/self/fd/N` must find nothing of the host (CVE-2024-21626).
+fn close_others(plan: &Plan) -> Result<(), Errno> {
+    let status = plan.status.as_raw_fd();
+    sys::close_range(3, status - 1)?;
+    sys::close_range(status + 1, i32::MAX)
 }
 
 fn surround(surroundings: &Surroundings) -> Result<(), Failure> {
@@ -189,10 +198,11 @@ impl Mounter<'_> {
                 target,
             } => {
                 let mount = make(file_system).during(Stage::MakeMount)?;
-                self.attach(mount, target)
+                let target = self.find_itself(target).during(Stage::MountTarget)?;
+                attach_to(mount, target).during(Stage::Mount)
             }
             Operation::FillDevices { nodes } => {
-                let devices = self.find(c"dev").during(Stage::MountTarget)?;
+                let devices = self.find_itself(c"dev").during(Stage::MountTarget)?;
                 fill_devices(devices, *nodes).during(Stage::MakeMount)
             }
             Operation::Place {
@@ -204,6 +214,10 @@ impl Mounter<'_> {
                 place(parent, name, *directory).during(Stage::Place)
             }
             Operation::Attach { mount, target } => self.attach(mount.as_fd(), target),
+            Operation::AttachItself { mount, target } => {
+                let target = self.find_itself(target).during(Stage::MountTarget)?;
+                attach_to(mount.as_fd(), target).during(Stage::Mount)
+            }
             Operation::AttachPart {
                 source,
                 path,
@@ -211,7 +225,8 @@ impl Mounter<'_> {
                 target,
             } => {
                 let source = self.sources[*source].as_fd();
-                let part = find(source, path).and_then(|part| copy(part, *attributes, false));
+                let part = find(source, path, ResolveFlags::IN_ROOT);
+                let part = part.and_then(|part| copy(part, *attributes, false));
                 self.attach(part.during(Stage::MakeMount)?, target)
             }
             Operation::Console => {
@@ -229,19 +244,30 @@ impl Mounter<'_> {
     }
 
     fn find(&self, path: &CStr) -> Result<BorrowedFd<'static>, Errno> {
-        find(self.root, path)
+        find(self.root, path, ResolveFlags::IN_ROOT)
+    }
+
+    /// Finds a place of the system's own, on the way to which no link is followed: it would let an image say what is
+    /// hidden and made read-only in place of the kernel's files (CVE-2023-27561).
+    fn find_itself(&self, path: &CStr) -> Result<BorrowedFd<'static>, Errno> {
+        find(
+            self.root,
+            path,
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+        )
     }
 
     /// A copy of the terminal's mount, and a file to mount it on.
     fn console(&self) -> Result<BorrowedFd<'static>, Errno> {
-        let devices = self.find(c"dev")?;
+        let devices = self.find_itself(c"dev")?;
         let mode = Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(devices, c"console", FileType::RegularFile, mode, 0)?;
-        copy(find(devices, c"pts/0")?, MountAttributes::empty(), false)
+        let terminal = find(devices, c"pts/0", ResolveFlags::BENEATH)?;
+        copy(terminal, MountAttributes::empty(), false)
     }
 
     fn mask(&mut self, path: &CStr) -> Result<(), Errno> {
-        let target = match self.find(path) {
+        let target = match self.find_itself(path) {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             target => target?,
         };
@@ -254,7 +280,7 @@ impl Mounter<'_> {
         } else {
             let null = match self.null {
                 Some(null) => null,
-                None => *self.null.insert(self.find(c"dev/null")?),
+                None => *self.null.insert(self.find_itself(c"dev/null")?),
             };
             copy(null, MountAttributes::empty(), false)?
         };
@@ -288,10 +314,14 @@ fn make(file_system: &FileSystem) -> Result<BorrowedFd<'static>, Errno> {
     finish(context, file_system.attributes).map(keep)
 }
 
-/// Finds a path beneath a root; no link leads out of it.
-fn find(root: BorrowedFd<'_>, path: &CStr) -> Result<BorrowedFd<'static>, Errno> {
+/// Finds a path beneath a root; no link leads out of it, whatever `links` says of those that stay inside.
+fn find(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    links: ResolveFlags,
+) -> Result<BorrowedFd<'static>, Errno> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let resolve = links | ResolveFlags::NO_MAGICLINKS;
     loop {
         match openat2(root, path, flags, Mode::empty(), resolve) {
             // Something was renamed meanwhile.
@@ -438,23 +468,8 @@ fn filter_calls(credentials: &Credentials) -> Result<(), Failure> {
     }
 }
 
-/// Executes the first candidate that can be, as a shell searches `PATH`.
-fn execute(program: &Program) -> Result<Infallible, Errno> {
-    let mut reason = Errno::NOENT;
-    for candidate in &program.candidates {
-        // SAFETY: the plan ends both arrays with null.
-        let error = unsafe { sys::execve(candidate, program.arguments(), program.environment()) };
-        match error {
-            Errno::NOENT | Errno::NOTDIR => {}
-            Errno::ACCESS => reason = error,
-            error => return Err(error),
-        }
-    }
-    Err(reason)
-}
-
 /// Keeps a descriptor open for the rest of this process.
-fn keep(fd: OwnedFd) -> BorrowedFd<'static> {
+pub(super) fn keep(fd: OwnedFd) -> BorrowedFd<'static> {
     // SAFETY: ownership was just given up, and nothing here closes descriptors.
     unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) }
 }

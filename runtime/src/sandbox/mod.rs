@@ -2,6 +2,7 @@
 
 mod child;
 mod enter;
+mod execute;
 mod init;
 mod launch;
 mod paths;

@@ -71,6 +71,8 @@ pub(super) enum Operation {
     },
     /// Mounts a detached mount.
     Attach { mount: OwnedFd, target: CString },
+    /// Mounts a detached mount on a place of the system's own, to which no link leads.
+    AttachItself { mount: OwnedFd, target: CString },
     /// Mounts a part of one of the sources.
     AttachPart {
         source: usize,
@@ -103,7 +105,9 @@ impl Operation {
         let path: &CStr = match self {
             Self::Make { target, .. } => target,
             Self::FillDevices { .. } | Self::Place { .. } => c"dev",
-            Self::Attach { target, .. } | Self::AttachPart { target, .. } => target,
+            Self::Attach { target, .. }
+            | Self::AttachItself { target, .. }
+            | Self::AttachPart { target, .. } => target,
             Self::Console => c"dev/console",
             Self::Mask(path) | Self::ReadOnly(path) => path,
         };

@@ -103,17 +103,12 @@ pub(super) fn surroundings(
         operations: vec![],
         covered: vec![b"dev".to_vec()],
     };
-    let console = terminals.is_some();
     let network = network(shared, spec.network)?;
     let owns_network = network.is_some() || spec.network == Network::None;
     mounts.add_system(terminals, owns_network, membership.unified.is_some())?;
     for mount in &spec.mounts {
         mounts.add(mount)?;
     }
-    let mut operations = mounts.operations;
-    operations.extend(console.then_some(Operation::Console));
-    operations.extend(paths::masked().iter().map(|path| Operation::Mask(path)));
-    operations.extend(paths::READ_ONLY.map(Operation::ReadOnly));
     Ok(Surroundings {
         host_name: spec.host_name.clone(),
         loopback: spec.network == Network::None,
@@ -121,7 +116,7 @@ pub(super) fn surroundings(
         cgroup_namespace: true,
         root: overlay,
         sources: mounts.sources,
-        operations,
+        operations: mounts.operations,
     })
 }
 
@@ -149,12 +144,15 @@ struct Mounts<'a> {
 }
 
 impl Mounts<'_> {
+    /// The system's own, whole before anything else: what is mounted later could stand in for its parts, as a `null` on
+    /// a mount over `/dev` would for what files are hidden behind (CVE-2025-31133).
     fn add_system(
         &mut self,
         terminals: Option<OwnedFd>,
         owns_network: bool,
         unified: bool,
     ) -> Result<(), Error> {
+        let console = terminals.is_some();
         let terminals = match terminals {
             Some(terminals) => terminals,
             None => terminal::terminals().map_err(Error::system("make terminals"))?,
@@ -187,6 +185,12 @@ impl Mounts<'_> {
         });
         self.operations.push(make(&QUEUES, c"dev/mqueue"));
         self.operations.push(make(&SHARED_MEMORY, c"dev/shm"));
+        self.operations
+            .extend(console.then_some(Operation::Console));
+        let masked = paths::masked().iter().map(|path| Operation::Mask(path));
+        self.operations.extend(masked);
+        self.operations
+            .extend(paths::READ_ONLY.map(Operation::ReadOnly));
         Ok(())
     }
 
@@ -206,7 +210,7 @@ impl Mounts<'_> {
 
     /// Mounts something of the kernel's at its usual place, as the host has it.
     fn attach_from_host(&mut self, path: &Path, attributes: MountAttributes) -> Result<(), Error> {
-        self.operations.push(Operation::Attach {
+        self.operations.push(Operation::AttachItself {
             mount: bind(None, path, true, attributes).map_err(Error::path("mount", path))?,
             target: target(path)?,
         });

@@ -11,7 +11,7 @@ mod raw;
 pub(crate) use clone::{CloneFlags, CloneRequest, Stack, clone};
 pub(crate) use mount::{MountAttributes, pivot_root, set_mount_attributes};
 pub(crate) use process::{
-    SeccompInstruction, attach_device_program, close_from, close_on_exec_from, execve, exit,
+    SeccompInstruction, attach_device_program, close_from, close_range, execve, exit,
     get_peer_terminal, install_seccomp_filter, load_device_program, reset_signals, set_dumpable,
     set_signal_mask, set_socket_interface_up,
 };

@@ -91,24 +91,21 @@ pub(crate) fn exit(code: i32) -> ! {
     }
 }
 
-/// Marks all descriptors from `first` on to be closed when a program is executed.
-pub(crate) fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
-    const CLOSE_RANGE_CLOEXEC: usize = 4;
-    // In a process that is about to execute.
-    close_range(first, CLOSE_RANGE_CLOEXEC)
-}
-
 /// Closes all descriptors from `first` on, in a process that has its own and needs none.
 pub(crate) fn close_from(first: RawFd) -> Result<(), Errno> {
-    close_range(first, 0)
+    close_range(first, RawFd::MAX)
 }
 
-fn close_range(first: RawFd, flags: usize) -> Result<(), Errno> {
-    // SAFETY: descriptors change in a process that will not use them, as the callers say.
+/// Closes the descriptors from `first` to `last`, both included; none if the first is beyond the last.
+pub(crate) fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
+    if first > last {
+        return Ok(());
+    }
+    // SAFETY: only numbers are passed. A process that is about to execute has a table of its own, and uses none of these.
     raw::check(unsafe {
         raw::syscall(
             libc::SYS_close_range,
-            [first as usize, u32::MAX as usize, flags, 0, 0, 0],
+            [first as usize, last as usize, 0, 0, 0, 0],
         )
     })
     .map(drop)
