@@ -69,7 +69,11 @@ impl User {
             home: Path::new("/home").join(&name),
             name,
         };
-        fs::copy(program, user.program()).expect("the program can be copied");
+        // By another process: were the file open here, what another thread starts just then would keep it so, and the
+        // program could not be executed.
+        let copy = user.program();
+        let copy = copy.to_str().expect("homes are UTF-8");
+        command::must("install", &["--mode=755", program, copy]);
         user
     }
 
