@@ -64,6 +64,12 @@ fn same_archive(ids: Ids, context: &Context) {
         let kept = directory.keep();
         panic!("{ids:?}: the archives in {} differ", kept.display());
     }
+    user.run(["store", "check"]).succeeded();
+    let list = format!("find .local/share/rbuild ! -user {}", user.id());
+    let before = command::shell(user.home(), &list);
+    assert_eq!(before.is_empty(), ids == Ids::Single, "{before}");
+    user.run(["prune", "--all", "--force"]).succeeded();
+    assert_eq!(command::shell(user.home(), &list), "", "{ids:?}");
 }
 
 #[test]

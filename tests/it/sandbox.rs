@@ -11,6 +11,7 @@ use testkit::command;
 use testkit::context::Context;
 use testkit::rbuild::Rbuild;
 use testkit::supervise::wait_until;
+use testkit::user::{Ids, User};
 
 use crate::rbuild;
 
@@ -100,6 +101,23 @@ fn a_step_cannot_get_out() {
         "FROM scratch\nCOPY attacks /\nRUN --network=none [\"/attacks\", \"{process}\", \"{socket}\", \"{bait}\"]\n"
     ));
     assert_refused(&rbuild().build(context.path(), &[]));
+}
+
+#[test]
+fn a_step_of_an_ordinary_user_cannot_get_out() {
+    for ids in [Ids::Many, Ids::Single] {
+        let targets = Targets::new(&format!("{ids:?}"));
+        let [process, socket, bait] = targets.arguments();
+        let context = attacking(&format!(
+            "FROM scratch\nCOPY attacks /\nRUN --network=none [\"/attacks\", \"{process}\", \"{socket}\", \"{bait}\"]\n"
+        ));
+        let user = User::new(env!("CARGO_BIN_EXE_rbuild"), ids);
+        let copy = user.copy(context.path());
+        let built = command::run(user.command(["build", "--progress=plain"]).arg(copy));
+        built.succeeded();
+        assert_refused(&built.stderr);
+        targets.assert_untouched();
+    }
 }
 
 #[test]
