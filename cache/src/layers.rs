@@ -17,7 +17,7 @@ use crate::{Bucket, Store, durable, names};
 /// The layers of a store.
 #[derive(Debug, Clone, Copy)]
 pub struct Layers<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
 }
 
 /// A layer that is in the store, and stays there as long as this lives.
@@ -29,18 +29,9 @@ pub struct Layer {
     pub content: ContentDigest,
     /// The length of its tar in bytes.
     pub tar_size: u64,
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Keeps it from being removed.
     _lease: Arc<RangeLock>,
-}
-
-/// The directory forms of a layer, where it has them beside its tar and index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// The overlayfs upper directory that it was made from.
-    Upper,
-    /// A directory made from its tar, in the form of an overlayfs lower directory.
-    Unpacked,
 }
 
 /// A layer that is being written: the caller writes the files at [`LayerDraft::tar`] and [`LayerDraft::index`].
@@ -49,18 +40,6 @@ pub enum Form {
 pub struct LayerDraft {
     store: Store,
     directory: PathBuf,
-}
-
-/// The private directories of a running step. They stay until they are attached to a layer or discarded; those of a
-/// process that has ended are swept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upper {
-    /// What holds both; to be given to [`Store::discard`].
-    pub directory: PathBuf,
-    /// For overlayfs's `upperdir`.
-    pub upper: PathBuf,
-    /// For overlayfs's `workdir`.
-    pub work: PathBuf,
 }
 
 /// What is kept of a layer in its file `layer`. Lengths and digests tell a layer that a power failure tore.
@@ -138,39 +117,6 @@ impl<'a> Layers<'a> {
         })
     }
 
-    /// New directories for a step to run in.
-    pub fn new_upper(self) -> Result<Upper, Error> {
-        let directory = self.store.new_directory(Bucket::Uppers)?;
-        let [upper, work] = ["upper", "work"].map(|name| directory.join(name));
-        for path in [&upper, &work] {
-            fs::create_dir(path).at("create", path)?;
-        }
-        Ok(Upper {
-            directory,
-            upper,
-            work,
-        })
-    }
-
-    /// Moves a directory, which must lie in the store, into a layer as one of its forms, and gives its new place. If
-    /// the layer has this form already, `from` is discarded.
-    pub fn attach(self, diff_id: &DiffId, form: Form, from: &Path) -> Result<PathBuf, Error> {
-        let directory = self.directory(diff_id);
-        if !directory.join("layer").exists() {
-            return Err(Error::NoLayer {
-                diff_id: diff_id.to_string(),
-            });
-        }
-        let place = directory.join(form.name());
-        self.discard_stale_forms(&directory)?;
-        // Renaming onto an empty directory would succeed, which is right: the empty form of an empty layer.
-        match fs::rename(from, &place) {
-            Err(error) if is_occupied(&error) => self.store.discard(from)?,
-            result => result.at("create", &place)?,
-        }
-        Ok(place)
-    }
-
     /// Removes a layer unless it is in use; whether it is gone.
     pub fn remove(self, diff_id: &DiffId) -> Result<bool, Error> {
         let Some(_alone) = self.store.try_lock(range(diff_id), Mode::Exclusive)? else {
@@ -190,18 +136,6 @@ impl<'a> Layers<'a> {
     pub(crate) fn forget_lost(self) -> Result<(), Error> {
         self.store
             .forget_records(Bucket::Equal, |first: &First| self.contains(&first.layer))
-    }
-
-    /// Removes the forms of a layer that were made before the machine was started, and may be torn.
-    fn discard_stale_forms(self, directory: &Path) -> Result<(), Error> {
-        for path in entries(directory)? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_form = FORMS.iter().any(|form| name.starts_with(form.prefix()));
-            if is_form && FORMS.iter().all(|form| form.name() != name) {
-                self.store.discard(&path)?;
-            }
-        }
-        Ok(())
     }
 
     /// The names of all layers, whole or not.
@@ -237,13 +171,6 @@ impl Layer {
         self.directory.join("index")
     }
 
-    /// One of its directory forms, if it has it.
-    pub fn form(&self, form: Form) -> Option<PathBuf> {
-        Some(self.directory.join(form.name())).filter(|path| path.exists())
-    }
-}
-
-impl Layer {
     /// What is its own: all files but its forms.
     pub(crate) fn files(&self) -> [PathBuf; 3] {
         [self.tar(), self.index(), self.directory.join("layer")]
@@ -271,35 +198,13 @@ impl Layer {
         if !same_sizes || description.boot == durable::boot() || self.is_durable() {
             return Ok(same_sizes);
         }
-        if !self.has_right_bytes(description)? {
-            return Ok(false);
+        let same_bytes = durable::sha256(&self.tar())? == *self.diff_id.digest().as_bytes()
+            && durable::blake3(&self.index())?.to_string() == description.index_digest;
+        if same_bytes {
+            // What was read after a restart came from the disk.
+            self.mark_durable()?;
         }
-        Ok(true)
-    }
-
-    /// Whether its files have the digests that they had when they were written.
-    pub(crate) fn has_right_bytes(&self, description: &Description) -> Result<bool, Error> {
-        Ok(
-            durable::sha256(&self.tar())? == *self.diff_id.digest().as_bytes()
-                && durable::blake3(&self.index())?.to_string() == description.index_digest,
-        )
-    }
-}
-
-/// All forms.
-const FORMS: [Form; 2] = [Form::Upper, Form::Unpacked];
-
-impl Form {
-    /// The name of a form that was made since the machine was started: others may be torn.
-    fn name(self) -> String {
-        format!("{}{}", self.prefix(), durable::boot())
-    }
-
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Upper => "upper-",
-            Self::Unpacked => "unpacked-",
-        }
+        Ok(same_bytes)
     }
 }
 
@@ -395,7 +300,7 @@ pub(crate) fn length(path: &Path) -> Result<Option<u64>, Error> {
 }
 
 /// Whether a rename failed because of what is at the new name.
-fn is_occupied(error: &io::Error) -> bool {
+pub(crate) fn is_occupied(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists

@@ -9,7 +9,7 @@ use layer::{ContentDigest, DiffId, Digest};
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::layers::Form;
+use crate::{Form, Swept};
 
 /// Says to a test that it is a process of its own, and on which store it works.
 const STORE: &str = "RBUILD_TEST_STORE";

@@ -1,0 +1,83 @@
+//! The trash: removal at once, deletion whenever there is time.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, IoContext as _, optional};
+use crate::store::{entries, with_parents};
+use crate::{Bucket, Store};
+
+/// What [`Store::sweep`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// How many entries of the trash were deleted.
+    pub deleted: usize,
+    /// How many could not be, and stay for the next time.
+    pub left: usize,
+}
+
+impl Store {
+    /// Removes a file or directory of the store at once, by moving it to the trash. What is absent already is no
+    /// error.
+    pub fn discard(&self, path: &Path) -> Result<(), Error> {
+        self.take(path).map(drop)
+    }
+
+    /// The same, and gives the place in the trash, where there may be nothing.
+    pub(crate) fn take(&self, path: &Path) -> Result<PathBuf, Error> {
+        let trash = self.fresh_name(Bucket::Trash);
+        match with_existing_parents(&trash, path, || fs::rename(path, &trash)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(trash),
+            result => result.at("remove", path).map(|()| trash),
+        }
+    }
+
+    /// Deletes what is in the trash, and what processes that have ended left behind. May take long: it is meant
+    /// for a thread of its own.
+    pub fn sweep(&self) -> Result<Swept, Error> {
+        for bucket in [Bucket::Temporary, Bucket::Uppers] {
+            for path in entries(&self.directory(bucket))? {
+                if !self.is_owned(&path) {
+                    self.discard(&path)?;
+                }
+            }
+        }
+        let mut swept = Swept::default();
+        for path in entries(&self.directory(Bucket::Trash))? {
+            match delete(&path) {
+                Ok(()) => swept.deleted += 1,
+                Err(_) => swept.left += 1,
+            }
+        }
+        Ok(swept)
+    }
+}
+
+/// The same for a rename from `source`, whose absence is told apart from that of the directories.
+fn with_existing_parents(
+    path: &Path,
+    source: &Path,
+    rename: impl Fn() -> io::Result<()>,
+) -> io::Result<()> {
+    match rename() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::symlink_metadata(source)?;
+            with_parents(path, rename)
+        }
+        result => result,
+    }
+}
+
+/// Deletes a file or a whole directory. What is absent is deleted.
+fn delete(path: &Path) -> io::Result<()> {
+    let Some(metadata) = optional(fs::symlink_metadata(path))? else {
+        return Ok(());
+    };
+    let deleted = if metadata.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    optional(deleted).map(|_| ())
+}
