@@ -128,8 +128,7 @@ impl<'a> Layers<'a> {
 
     /// Whether somebody uses a layer now.
     pub(crate) fn is_used(self, diff_id: &DiffId) -> Result<bool, Error> {
-        let alone = self.store.try_lock(range(diff_id), Mode::Exclusive)?;
-        Ok(alone.is_none())
+        self.store.is_locked(range(diff_id))
     }
 
     /// Removes what is remembered of layers that are gone.

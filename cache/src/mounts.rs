@@ -113,7 +113,7 @@ impl<'a> Mounts<'a> {
 
     /// Whether somebody uses it now.
     pub(crate) fn is_used(self, id: &str) -> Result<bool, Error> {
-        Ok(self.store.try_lock(range(id), Mode::Exclusive)?.is_none())
+        self.store.is_locked(range(id))
     }
 
     fn pinned(self, id: &str) -> PathBuf {

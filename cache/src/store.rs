@@ -135,7 +135,12 @@ impl Store {
 
     /// Whether anybody, in this process or another, holds this key now.
     pub fn is_held(&self, key: &[u8; 32]) -> Result<bool, Error> {
-        let held = self.inner.locks.is_held(Range::key("step", key));
+        self.is_locked(Range::key("step", key))
+    }
+
+    /// Whether anybody holds a lock now. Unlike trying to take it, asking disturbs nobody.
+    pub(crate) fn is_locked(&self, range: Range) -> Result<bool, Error> {
+        let held = self.inner.locks.is_held(range);
         held.at("lock", &self.root().join("lock"))
     }
 

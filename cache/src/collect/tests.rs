@@ -140,6 +140,24 @@ fn a_layer_is_held_from_its_commit_on_also_by_other_processes() {
     assert_eq!(all(&store).len(), 1);
 }
 
+#[test]
+fn looking_at_the_usage_disturbs_nobody() {
+    let (_directory, store) = new();
+    let other = Store::open(store.root()).unwrap();
+    let id = add(&store, "looked at").diff_id;
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                Usage::take(&other, &Roots::default(), |_| true).unwrap();
+            }
+        });
+        let found = (0..2_000).all(|_| store.layers().get(&id).unwrap().is_some());
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(found);
+    });
+}
+
 #[tokio::test]
 async fn cache_mounts_in_use_or_pinned_stay() {
     let (_directory, store) = new();

@@ -49,22 +49,28 @@ impl Engine {
         layers: &[DiffId],
     ) -> Result<Recorded, ImageError> {
         let store = self.store();
-        let held = self.hold_layers("", layers)?;
+        let held = self.hold_layers(&documents.id.to_string(), layers)?;
         let known = store.images().get(documents.id)?;
         let known = known.is_some_and(|known| known.layers == layers);
+        let config = (documents.id, documents.config);
+        let all = || [config].into_iter().chain(documents.manifest);
+        let are_there = || all().all(|(digest, _)| store.blobs().contains(digest));
         let put = || {
-            let config = (documents.id, documents.config);
-            for (digest, bytes) in [config].into_iter().chain(documents.manifest) {
-                if !known || !store.blobs().contains(digest) {
-                    store.blobs().put(digest, bytes)?;
-                }
+            for (digest, bytes) in all() {
+                store.blobs().put(digest, bytes)?;
             }
             store.make_durable(&held)
         };
         // What takes long is done before a collector has to wait for it.
-        put()?;
+        if known && are_there() {
+            store.make_durable(&held)?;
+        } else {
+            put()?;
+        }
         let roots = store.share_roots()?;
-        put()?;
+        if !are_there() {
+            put()?;
+        }
         if !known || store.images().get(documents.id)?.is_none() {
             store.images().put(&Image {
                 id: *documents.id,
