@@ -95,7 +95,7 @@ impl LayerSink for Forgetful {
         Ok(Box::new(Self))
     }
 
-    fn partial(&self, _: &Digest) -> Result<Option<Box<dyn PartialBlob>>, StoreError> {
+    fn partial(&self, _: &Digest, _: u64) -> Result<Option<Box<dyn PartialBlob>>, StoreError> {
         Ok(None)
     }
 }

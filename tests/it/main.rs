@@ -9,6 +9,7 @@ mod bad_network;
 mod cache;
 mod containers;
 mod escapes;
+mod hostile;
 mod interruption;
 mod layers;
 mod logins;
