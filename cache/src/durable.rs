@@ -55,13 +55,14 @@ impl Store {
         if files.is_empty() {
             return Ok(());
         }
-        let directories: BTreeSet<PathBuf> = files
+        let directories: Vec<PathBuf> = files
             .iter()
             .flat_map(|file| file.ancestors().skip(1))
-            .take_while_inside(self.root())
+            .filter(|directory| directory.starts_with(self.root()))
+            .map(Path::to_owned)
             .collect();
+        files.extend(directories);
         sync_all(&files)?;
-        sync_all(&directories)?;
         for layer in new {
             layer.mark_durable()?;
         }
@@ -77,10 +78,8 @@ impl Store {
         let temporary = self.temporary_file(bytes)?;
         let published = sync(&temporary).and_then(|()| publish(&temporary, path));
         published.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-        for directory in path.ancestors().skip(1).take(2) {
-            sync(directory)?;
-        }
-        Ok(())
+        let directories = path.ancestors().skip(1).take(2).map(Path::to_owned);
+        sync_all(&directories.collect())
     }
 
     /// Has a large file begin its way to the disk, so that less is left to wait for.
@@ -93,17 +92,6 @@ impl Store {
         std::thread::spawn(move || sync(&path).ok());
     }
 }
-
-/// The directories of a store among others.
-trait Inside<'a>: Iterator<Item = &'a Path> + Sized {
-    /// Those that lie in `root`, and itself.
-    fn take_while_inside(self, root: &Path) -> impl Iterator<Item = PathBuf> {
-        self.filter(move |path| path.starts_with(root))
-            .map(Path::to_owned)
-    }
-}
-
-impl<'a, I: Iterator<Item = &'a Path>> Inside<'a> for I {}
 
 /// Names the time since the machine was started.
 pub(crate) fn boot() -> &'static str {
