@@ -155,6 +155,8 @@ fn a_dockerfile_that_never_comes_can_be_given_up() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("rbuild starts");
+    // Waiting for a child closes its input, which would end the Dockerfile.
+    let _input = typing.stdin.take();
     for child in [&mut waiting, &mut typing] {
         let status = format!("/proc/{}/status", child.id());
         // It catches the signal once it waits.

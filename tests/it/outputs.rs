@@ -135,7 +135,8 @@ fn docker_loads_and_runs_it() {
 
 #[test]
 fn podman_loads_it() {
-    let storage = testkit::scratch();
+    // Podman takes no long path for its `--runroot`.
+    let storage = tempfile::tempdir().expect("a temporary directory");
     let root = storage.path().display();
     for kind in ["oci", "docker"] {
         let (_directory, dest) = output(&rbuild(), kind, &format!("localhost/hello:{kind}"));

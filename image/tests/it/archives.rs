@@ -324,8 +324,9 @@ fn docker_and_podman_load_our_archives() {
         docker.run(&["load", "-i", path]).succeeded();
         let shown = docker.run(&["image", "inspect", "-f", "{{.Id}}", &name]);
         assert_eq!(shown.succeeded().trim(), id.to_string());
-        let root = directory.path().join("podman");
-        let root = root.to_str().unwrap();
+        // It takes no long path for its `--runroot`.
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().to_str().unwrap();
         // It leaves mounts behind; these go with the namespace.
         let podman = |args: &[&str]| {
             let mut all = vec!["--mount", "podman", "--root", root, "--runroot", root];
