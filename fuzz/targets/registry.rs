@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 const DIVIDER: &[u8] = b"\n--\n";
 
 /// How long one input may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Answers that are still to be given, the next one last.
 type Answers = Arc<Mutex<Vec<Vec<u8>>>>;
@@ -97,7 +97,7 @@ impl Server {
         let reference = format!("127.0.0.1:{port}/a/b").parse();
         let client = Client::new(Settings {
             connect_timeout: Duration::from_secs(1),
-            stall_timeout: Duration::from_millis(50),
+            stall_timeout: Duration::from_millis(20),
             retry_wait: Duration::from_micros(1),
             ..Settings::default()
         });
