@@ -56,7 +56,13 @@ fn build(rbuild: &Rbuild, path: &str, variant: u64) -> String {
 /// Starts something that works on the store; for builds also the name that is given.
 fn start(rbuild: &Rbuild, path: &str, chance: &mut Chance, kind: u64) -> (Child, Option<u64>) {
     let variant = chance.below(VARIANTS);
-    let (argument, name) = (format!("N={variant}"), format!("image{variant}"));
+    // Mostly something that was never built, so that there is work to kill.
+    let value = if chance.below(5) == 0 {
+        variant
+    } else {
+        VARIANTS + chance.below(u64::from(u32::MAX))
+    };
+    let (argument, name) = (format!("N={value}"), format!("image{variant}"));
     let busybox = Registry::shared().busybox();
     let args: Vec<&str> = match kind {
         0 => vec!["build", "-q", "-t", &name, "--build-arg", &argument, path],
@@ -101,16 +107,18 @@ fn killed_processes_lose_nothing_and_leave_a_sound_store() {
     let mut chance = Chance::new(number("RBUILD_TORTURE_SEED", 1));
     // Names of images that were reported done and not removed since.
     let mut done: BTreeSet<u64> = BTreeSet::new();
+    let mut killed = 0;
     let builds = BUILDS * number("RBUILD_TORTURE", 1);
     for round in 1..=builds {
         let other = chance.below(5);
         let (mut first, variant) = start(&rbuild, path, &mut chance, 0);
         let (mut second, second_variant) = start(&rbuild, path, &mut chance, other);
-        thread::sleep(Duration::from_micros(chance.below(usual * 3 / 2)));
+        thread::sleep(Duration::from_micros(chance.below(usual)));
         kill(&mut first, &mut chance);
         kill(&mut second, &mut chance);
         let first = first.wait().expect("a child can be waited for");
         let second = second.wait().expect("a child can be waited for");
+        killed += u64::from(!first.success());
         if other == 3 {
             // Which of the names went is not known.
             done.clear();
@@ -136,6 +144,7 @@ fn killed_processes_lose_nothing_and_leave_a_sound_store() {
             rbuild.assert_nothing_mounted();
         }
     }
+    assert!(killed > builds / 4, "only {killed} builds were killed");
     rbuild.run(["prune", "--force"]).succeeded();
     rbuild.assert_nothing_half_made();
 }
