@@ -18,7 +18,7 @@ use crate::rbuild;
 
 /// Builds that are killed, or would be if they were not so fast.
 const BUILDS: u64 = 200;
-/// After how many the store is checked.
+/// After how many an image is run and mounts are looked for; the store is checked, and an image built, after each.
 const BATCH: u64 = 20;
 /// Different images.
 const VARIANTS: u64 = 5;
@@ -129,16 +129,16 @@ fn killed_processes_lose_nothing_and_leave_a_sound_store() {
                 }
             }
         }
+        rbuild.run(["store", "check"]).succeeded();
+        for variant in &done {
+            rbuild
+                .run(["inspect", &format!("image{variant}")])
+                .succeeded();
+        }
+        let variant = chance.below(VARIANTS);
+        let built = build(&rbuild, path, variant);
+        assert_eq!(built, expected[variant as usize], "after {round} builds");
         if round % BATCH == 0 {
-            rbuild.run(["store", "check"]).succeeded();
-            for variant in &done {
-                rbuild
-                    .run(["inspect", &format!("image{variant}")])
-                    .succeeded();
-            }
-            let variant = chance.below(VARIANTS);
-            let built = build(&rbuild, path, variant);
-            assert_eq!(built, expected[variant as usize], "after {round} builds");
             let run = rbuild.run(["run", "--rm", &format!("image{variant}")]);
             assert_eq!(run.succeeded(), format!("{variant}\n"));
             rbuild.assert_nothing_mounted();
