@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::backend::{Attached, Ended, Process, Streams};
-use crate::error::Error;
+use crate::error::{BackendError, Error};
 use crate::terminal::{self, RawMode};
 
 /// Bytes copied at a time: what a pipe holds.
@@ -30,18 +30,19 @@ pub(crate) struct Options {
     pub forward_signals: bool,
 }
 
-/// Serves a process until it has ended and all its output is written.
+/// Starts a process, and serves it until it has ended and all its output is written.
 pub(crate) async fn serve<P: Process>(
-    attached: Attached<P>,
+    start: impl Future<Output = Result<Attached<P>, BackendError>>,
     options: Options,
 ) -> Result<Ended, Error> {
-    let Attached { process, streams } = attached;
+    // What comes while the process starts is for it already.
+    let mut signals = Signals::listen(options)?;
+    let Attached { process, streams } = start.await?;
     let raw = if options.tty && options.stdin && terminal::input_is_terminal() {
         Some(RawMode::enter()?)
     } else {
         None
     };
-    let mut signals = Signals::listen(options)?;
     let outputs = copy(streams, options.stdin)?;
     if options.tty {
         resize(&process);

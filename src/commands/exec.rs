@@ -66,8 +66,8 @@ pub(crate) async fn run<B: Backend>(args: ExecArgs, cx: &mut Context<'_, B>) -> 
         stdin: args.interactive && !args.detach,
         detach: args.detach,
     };
-    let attached = cx.backend.exec(request).await?;
     if args.detach {
+        cx.backend.exec(request).await?;
         return Ok(0);
     }
     let options = attach::Options {
@@ -76,5 +76,6 @@ pub(crate) async fn run<B: Backend>(args: ExecArgs, cx: &mut Context<'_, B>) -> 
         // As with Docker's exec, Ctrl-C ends this program and not the command.
         forward_signals: false,
     };
-    Ok(attach::serve(attached, options).await?.code())
+    let started = cx.backend.exec(request);
+    Ok(attach::serve(started, options).await?.code())
 }

@@ -107,8 +107,8 @@ pub(crate) async fn run<B: Backend>(args: RunArgs, cx: &mut Context<'_, B>) -> R
         cx.printer.line(&id)?;
         return Ok(0);
     }
-    let attached = cx.backend.start_attached(&id).await?;
-    Ok(attach::serve(attached, options).await?.code())
+    let started = cx.backend.start_attached(&id);
+    Ok(attach::serve(started, options).await?.code())
 }
 
 /// Makes the container; what has to be fetched for it is shown on standard error.

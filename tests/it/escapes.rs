@@ -185,13 +185,17 @@ fn a_local_output_writes_below_its_directory_only() {
 /// Swaps two names in a directory again and again while `during` runs.
 fn swapping(directory: &Path, [left, right]: [&str; 2], during: impl FnOnce()) {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
     let (left, right) = (directory.join(left), directory.join(right));
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
-                renameat_with(CWD, &left, CWD, &right, RenameFlags::EXCHANGE)
-                    .expect("both are there at all times");
+                // One of them may be gone for a moment, on its way to become something else.
+                match renameat_with(CWD, &left, CWD, &right, RenameFlags::EXCHANGE) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(error) => panic!("cannot swap: {error}"),
+                }
             }
         });
         during();
