@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sha2::{Digest as _, Sha256};
 
 use crate::Store;
-use crate::error::{Error, IoContext as _};
+use crate::error::{Error, IoContext as _, optional};
 use crate::layers::Layer;
 use crate::store::publish;
 
@@ -45,12 +45,7 @@ impl Store {
         }
         let new: Vec<&Layer> = layers.iter().filter(|layer| !layer.is_durable()).collect();
         let written = self.unsynced().clone();
-        // A document that no image needs may have been collected.
-        let mut files: BTreeSet<PathBuf> = written
-            .iter()
-            .filter(|path| path.exists())
-            .cloned()
-            .collect();
+        let mut files = written.clone();
         files.extend(new.iter().flat_map(|layer| layer.files()));
         if files.is_empty() {
             return Ok(());
@@ -116,13 +111,16 @@ pub(crate) fn blake3(path: &Path) -> Result<blake3::Hash, Error> {
     Ok(blake3::Hasher::new().update_rayon(&bytes).finalize())
 }
 
-/// Syncs many files or directories at once.
+/// Syncs many files or directories at once. What is gone by then needs it no more: a document can be collected until the
+/// image that needs it is recorded, and layers are held.
 fn sync_all(paths: &BTreeSet<PathBuf>) -> Result<(), Error> {
     let paths: Vec<&PathBuf> = paths.iter().collect();
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            sync(path)?;
+            if let Some(file) = optional(File::open(path)).at("open", path)? {
+                file.sync_all().at("sync", path)?;
+            }
         }
         Ok(())
     };

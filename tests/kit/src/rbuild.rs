@@ -10,28 +10,28 @@ use crate::command::{self, Outcome};
 #[derive(Debug)]
 pub struct Rbuild {
     program: PathBuf,
-    layers: Option<&'static str>,
+    layers: Option<String>,
     store: tempfile::TempDir,
 }
 
 impl Rbuild {
     /// The program at `path` with an empty store. `$RBUILD_PROGRAM` names another program to test in its place, for
-    /// example an installed one.
+    /// example an installed one; `$RBUILD_TEST_LAYERS` is the form of layers, `erofs` or `directory`.
     pub fn new(path: &str) -> Self {
         let program =
             std::env::var_os("RBUILD_PROGRAM").map_or_else(|| PathBuf::from(path), PathBuf::from);
         Self {
             program,
-            layers: None,
+            layers: std::env::var("RBUILD_TEST_LAYERS").ok(),
             store: crate::scratch(),
         }
     }
 
     /// The same with layers in one form only: `erofs` or `directory`.
     #[must_use]
-    pub fn with_layers(self, form: &'static str) -> Self {
+    pub fn with_layers(self, form: &str) -> Self {
         Self {
-            layers: Some(form),
+            layers: Some(form.to_owned()),
             ..self
         }
     }
@@ -52,7 +52,7 @@ impl Rbuild {
             .env("RBUILD_STORE", self.store())
             // Only where it is tested: it would go on behind the end of a test.
             .env("RBUILD_GC", "off");
-        if let Some(form) = self.layers {
+        if let Some(form) = &self.layers {
             command.args(["--layers", form]);
         }
         command.args(args);
