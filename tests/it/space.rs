@@ -118,14 +118,25 @@ fn limits_are_kept_behind_the_builds() {
     let text = "FROM scratch\nARG N\nCOPY data /data$N\n";
     let context = Context::new(text).with("data", Chance::new(1).bytes(1 << 20));
     let path = context.path().to_str().expect("scratch paths are UTF-8");
-    for number in 0..8 {
+    let build = |number: u32| {
         let argument = format!("N={number}");
         let mut build = rbuild.command(["build", "-q", "--build-arg", &argument, path]);
         build.env("RBUILD_GC", "max-used-space=3MB");
         command::run(&mut build).succeeded();
-    }
-    wait_until(Duration::from_secs(20), "the limit is not kept", || {
-        reclaimable(&rbuild) <= LIMIT
+    };
+    (0..8).for_each(build);
+    let mut number = 8;
+    wait_until(Duration::from_secs(30), "the limit is not kept", || {
+        // A collector leaves what is in use at its moment to the one behind the next build.
+        let kept = (0..40).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            reclaimable(&rbuild) <= LIMIT
+        });
+        if !kept {
+            build(number);
+            number += 1;
+        }
+        kept
     });
     assert!(reclaimable(&rbuild) > LIMIT / 3, "no more goes than must");
     assert_sound(&rbuild);
