@@ -8,7 +8,7 @@ use testkit::command;
 use testkit::context::Context;
 use testkit::progress::Progress;
 use testkit::rbuild::Rbuild;
-use testkit::supervise::wait_until;
+use testkit::supervise::{PATIENCE, wait_until};
 
 use crate::rbuild;
 
@@ -28,30 +28,40 @@ fn start(rbuild: &Rbuild, sleep: &str) -> (Child, Context) {
     let path = context.path().to_str().expect("scratch paths are UTF-8");
     let child = rbuild.start(["build", "--progress=plain", "-t", "never", path]);
     let line = format!("sleep {sleep}");
-    wait_until(Duration::from_secs(30), "the step does not start", || {
-        running(&line)
-    });
+    wait_until(PATIENCE, "the step does not start", || running(&line));
     (child, context)
+}
+
+/// Signals a program, which must end with this code; how long that takes.
+#[track_caller]
+fn stop(child: &mut Child, signal: &str, code: i32) -> Duration {
+    let asked = Instant::now();
+    command::must("kill", &["-s", signal, &child.id().to_string()]);
+    let status = child.wait().expect("a child can be waited for");
+    assert_eq!(status.code(), Some(code));
+    asked.elapsed()
+}
+
+/// Panics unless something takes less than a second: once at least, if the machine is busy elsewhere.
+#[track_caller]
+fn assert_within_a_second(mut attempt: impl FnMut() -> Duration) {
+    let quick = (0..10).any(|_| attempt() < Duration::from_secs(1));
+    assert!(quick, "it took longer each time");
 }
 
 #[test]
 fn a_first_signal_stops_the_build_within_a_second() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let rbuild = rbuild();
-        let sleep = format!("2001.{code}");
-        let (mut child, _context) = start(&rbuild, &sleep);
-        let asked = Instant::now();
-        command::must("kill", &["-s", signal, &child.id().to_string()]);
-        let status = child.wait().expect("a child can be waited for");
-        assert!(
-            asked.elapsed() < Duration::from_secs(1),
-            "it took {:?}",
-            asked.elapsed()
-        );
-        assert_eq!(status.code(), Some(code));
-        assert!(!running(&format!("sleep {sleep}")), "the step runs on");
-        rbuild.assert_nothing_mounted();
-        rbuild.assert_nothing_half_made();
+        assert_within_a_second(|| {
+            let rbuild = rbuild();
+            let sleep = format!("2001.{code}");
+            let (mut child, _context) = start(&rbuild, &sleep);
+            let time = stop(&mut child, signal, code);
+            assert!(!running(&format!("sleep {sleep}")), "the step runs on");
+            rbuild.assert_nothing_mounted();
+            rbuild.assert_nothing_half_made();
+            time
+        });
     }
 }
 
@@ -61,9 +71,7 @@ fn a_killed_build_leaves_no_process_and_a_store_that_goes_on() {
     let (mut child, context) = start(&rbuild, "2002.5");
     child.kill().expect("the child is ours");
     child.wait().expect("a child can be waited for");
-    wait_until(Duration::from_secs(2), "the step runs on", || {
-        !running("sleep 2002.5")
-    });
+    wait_until(PATIENCE, "the step runs on", || !running("sleep 2002.5"));
     rbuild.assert_nothing_mounted();
     context.dockerfile("FROM @busybox\nRUN echo done > /done\nRUN echo more > /more\n");
     let progress = Progress::parse(&rbuild.build(context.path(), &["-t", "after"]));
@@ -110,14 +118,12 @@ fn a_killed_foreground_container_dies_with_the_program() {
     let rbuild = rbuild();
     rbuild.build(Context::new("FROM @busybox\n").path(), &["-t", "box"]);
     let mut child = rbuild.start(["run", "--rm", "box", "sleep", "2003.5"]);
-    wait_until(
-        Duration::from_secs(20),
-        "the container does not start",
-        || running("sleep 2003.5"),
-    );
+    wait_until(PATIENCE, "the container does not start", || {
+        running("sleep 2003.5")
+    });
     child.kill().expect("the child is ours");
     child.wait().expect("a child can be waited for");
-    wait_until(Duration::from_secs(2), "the container runs on", || {
+    wait_until(PATIENCE, "the container runs on", || {
         !running("sleep 2003.5")
     });
     rbuild.assert_nothing_mounted();
@@ -125,18 +131,15 @@ fn a_killed_foreground_container_dies_with_the_program() {
 
 #[test]
 fn the_first_failure_cancels_the_other_stages() {
-    let text = "FROM @busybox AS slow\nRUN sleep 2004.5\nFROM @busybox AS bad\nRUN sleep 0.3; echo the reason; exit 4\n\
+    // The second fails once the first is at work.
+    let text = "FROM @busybox AS slow\nRUN --mount=type=cache,id=met,target=/c touch /c/begun; sleep 2004.5\n\
+         FROM @busybox AS bad\n\
+         RUN --mount=type=cache,id=met,target=/c until [ -e /c/begun ]; do sleep 0.05; done; echo the reason; exit 4\n\
          FROM @busybox\nCOPY --from=slow / /a\nCOPY --from=bad / /b\n";
     let rbuild = rbuild();
-    let start = Instant::now();
-    let outcome = rbuild.try_build(Context::new(text).path(), &[]);
+    let outcome = rbuild.try_build(Context::new(text).path(), &["--jobs", "2"]);
     outcome.failed_with(1);
     outcome.says(&["Dockerfile:4", "the reason", "CANCELED"]);
-    assert!(
-        start.elapsed() < Duration::from_secs(10),
-        "it took {:?}",
-        start.elapsed()
-    );
     assert!(!running("sleep 2004.5"));
 }
 
@@ -148,28 +151,28 @@ fn a_dockerfile_that_never_comes_can_be_given_up() {
     let path = context.path().to_str().expect("scratch paths are UTF-8");
     let from_file = ["build", "-f", pipe.to_str().expect("UTF-8"), path];
     let rbuild = rbuild();
-    let mut waiting = rbuild.start(from_file);
-    let mut command = rbuild.command(["build", "-f", "-", path]);
-    let mut typing = command
-        .stdin(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("rbuild starts");
-    // Waiting for a child closes its input, which would end the Dockerfile.
-    let _input = typing.stdin.take();
-    for child in [&mut waiting, &mut typing] {
-        let status = format!("/proc/{}/status", child.id());
-        // It catches the signal once it waits.
-        wait_until(Duration::from_secs(10), "signals are not awaited", || {
-            let status = std::fs::read_to_string(&status).unwrap_or_default();
-            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-            let caught = caught.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
-            caught.is_some_and(|set| set & (1 << (15 - 1)) != 0)
+    let from_input = ["build", "-f", "-", path];
+    for args in [&from_file, &from_input] {
+        assert_within_a_second(|| {
+            let mut child = rbuild
+                .command(args)
+                .stdin(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .expect("rbuild starts");
+            // Waiting for a child closes its input, which would end the Dockerfile.
+            let _input = child.stdin.take();
+            wait_until(PATIENCE, "signals are not awaited", || catches_term(&child));
+            stop(&mut child, "TERM", 143)
         });
-        let asked = Instant::now();
-        command::must("kill", &["-s", "TERM", &child.id().to_string()]);
-        let status = child.wait().expect("a child can be waited for");
-        assert!(asked.elapsed() < Duration::from_secs(1));
-        assert_eq!(status.code(), Some(143));
     }
+}
+
+/// Whether a program has a handler for the signal, as it has once it waits for something.
+fn catches_term(child: &Child) -> bool {
+    let status = format!("/proc/{}/status", child.id());
+    let status = std::fs::read_to_string(status).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    caught.is_some_and(|set| set & (1 << (15 - 1)) != 0)
 }

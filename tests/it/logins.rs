@@ -178,8 +178,7 @@ fn helpers_keep_what_files_should_not() {
          erase) rm {0} ;;\nesac\n",
         kept.display()
     );
-    fs::write(&helper, script).expect("a scratch directory");
-    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).expect("a scratch directory");
+    command::script(&helper, &script);
     let path = format!(
         "{}:{}",
         programs.path().display(),
@@ -207,7 +206,7 @@ fn helpers_keep_what_files_should_not() {
     assert!(!kept.exists());
     run(&["pull", &name]).failed_with(1);
 
-    fs::write(&helper, "#!/bin/sh\necho the keychain is locked\nexit 2\n").expect("a directory");
+    command::script(&helper, "#!/bin/sh\necho the keychain is locked\nexit 2\n");
     let outcome = run(&["pull", &name]);
     outcome.failed_with(1);
     outcome.says(&["`docker-credential-test get` failed: the keychain is locked"]);

@@ -1,7 +1,5 @@
 //! Pushing to registries and through networks that misbehave: what arrives is what was sent, or nothing is said to be.
 
-use std::time::Duration;
-
 use testkit::faults::{Fault, Faults};
 
 use crate::at_home;
@@ -105,11 +103,9 @@ fn a_push_that_fails_leaves_no_image() {
     rbuild.run(["pull", &origin.name()]).succeeded();
     let name = format!("{}/never", faults.host());
     rbuild.run(["tag", &origin.name(), &name]).succeeded();
-    let start = std::time::Instant::now();
     let outcome = rbuild.run(["push", &name]);
     outcome.failed_with(1);
     outcome.says(&["the connection broke"]);
-    assert!(start.elapsed() < Duration::from_secs(30));
     rbuild.assert_nothing_half_made();
     let never = format!("{}/never", origin.registry.host());
     at_home().run(["pull", &never]).failed_with(1);

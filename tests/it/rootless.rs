@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use testkit::command::{self, Outcome};
 use testkit::context::Context;
 use testkit::registry::Registry;
-use testkit::supervise::wait_until;
+use testkit::supervise::{PATIENCE, wait_until};
 use testkit::user::{Ids, User};
 
 use crate::rbuild;
@@ -164,11 +163,9 @@ fn containers_live_and_die() {
             "-c",
             "echo said; exec sleep 1000",
         ]);
-        wait_until(
-            Duration::from_secs(10),
-            "the container said nothing",
-            || run(&["logs", "box"]) == "said",
-        );
+        wait_until(PATIENCE, "the container said nothing", || {
+            run(&["logs", "box"]) == "said"
+        });
         assert_eq!(
             run(&[
                 "exec",
@@ -297,7 +294,7 @@ fn nothing_outlives_a_program_that_is_killed() {
 fn nothing_runs(user: &User) {
     let id = user.id().to_string();
     wait_until(
-        Duration::from_secs(10),
+        PATIENCE,
         "what a user's containers need outlives them",
         || command::run(Command::new("pgrep").args(["-u", &id, "-r", "S,R,D"])).code == 1,
     );

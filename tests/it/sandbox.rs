@@ -5,21 +5,17 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use testkit::command;
 use testkit::context::Context;
 use testkit::rbuild::Rbuild;
-use testkit::supervise::wait_until;
+use testkit::supervise::{PATIENCE, wait_until};
 use testkit::user::{Ids, User};
 
 use crate::rbuild;
 
 /// How many attempts `attacks.c` makes.
 const ATTEMPTS: usize = 78;
-
-/// How long processes may take to come and go on a machine that does other things too.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program that attacks, compiled once.
 fn attacks() -> Vec<u8> {

@@ -1,10 +1,14 @@
 //! Several builds on one store, at once.
 
-use std::process::Child;
-use std::time::{Duration, Instant};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
 
+use testkit::command;
 use testkit::context::Context;
 use testkit::rbuild::Rbuild;
+use testkit::supervise::{PATIENCE, wait_until};
 
 use crate::rbuild;
 
@@ -57,12 +61,22 @@ fn one_build_runs_an_equal_step_once() {
 #[test]
 fn a_waiting_build_goes_on_when_the_first_is_killed() {
     let rbuild = rbuild();
-    let text = "FROM @busybox\nRUN sleep 2; echo made > /made\nCMD [\"cat\", \"/made\"]\n";
+    // Whoever comes first stays in the step; the next one passes.
+    let text = "FROM @busybox\nRUN --mount=type=cache,target=/c mkdir /c/first && exec sleep 2005.5; echo made > /made\n\
+         CMD [\"cat\", \"/made\"]\n";
     let contexts = [Context::new(text), Context::new(text)];
     let mut first = start(&rbuild, &contexts[0], "one");
-    std::thread::sleep(Duration::from_millis(700));
-    let second = start(&rbuild, &contexts[1], "two");
-    std::thread::sleep(Duration::from_millis(500));
+    wait_until(PATIENCE, "the step does not start", || {
+        command::run(Command::new("pgrep").args(["-fx", "sleep 2005.5"])).code == 0
+    });
+    let mut second = start(&rbuild, &contexts[1], "two");
+    let begun = BufReader::new(second.stderr.as_mut().expect("a pipe"))
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line.contains("FROM "));
+    assert!(begun, "it shows the step before the one that it waits for");
+    // Should it wait only later, the end is the same.
+    thread::sleep(Duration::from_millis(300));
     first.kill().expect("the child is ours");
     first.wait().expect("a child can be waited for");
     finish(second);
@@ -96,34 +110,23 @@ fn many_builds_at_once_leave_a_sound_store() {
 
 #[test]
 fn stages_run_at_the_same_time() {
-    let stages = (0..4)
-        .map(|n| format!("FROM @busybox AS s{n}\nRUN sleep 1 && echo {n} > /part\n"))
-        .collect::<Vec<_>>()
-        .concat();
-    let copies = (0..4)
-        .map(|n| format!("COPY --from=s{n} /part /part{n}\n"))
-        .collect::<Vec<_>>()
-        .concat();
-    let context = Context::new(&format!("{stages}FROM @busybox\n{copies}"));
-    let rbuild = rbuild();
-    rbuild.build(Context::new("FROM @busybox\n").path(), &[]);
-    let start = Instant::now();
-    rbuild.build(context.path(), &[]);
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "four seconds of sleep took {:?}",
-        start.elapsed()
+    let build = |step: &str, flags: &[&str]| {
+        let stages = (0..4).map(|n| {
+            format!("FROM @busybox AS s{n}\nRUN --mount=type=cache,id=met,target=/c {step} && echo {n} > /part\n")
+        });
+        let copies = (0..4).map(|n| format!("COPY --from=s{n} /part /part{n}\n"));
+        let text = stages.chain(["FROM @busybox\n".to_owned()]).chain(copies);
+        rbuild().build(Context::new(&text.collect::<String>()).path(), flags);
+    };
+    // Each waits for the others.
+    build(
+        "touch /c/$$-$(cat /proc/sys/kernel/random/uuid); \
+         for i in $(seq 600); do [ $(ls /c | wc -l) = 4 ] && break; sleep 0.1; done; [ $(ls /c | wc -l) = 4 ]",
+        &[],
     );
     // One at a time when that is asked for.
-    context.dockerfile(&format!(
-        "{}FROM @busybox\n{copies}",
-        stages.replace("sleep 1", "sleep 1.01")
-    ));
-    let start = Instant::now();
-    rbuild.build(context.path(), &["--jobs", "1"]);
-    assert!(
-        start.elapsed() > Duration::from_secs(4),
-        "four seconds of sleep took {:?}",
-        start.elapsed()
+    build(
+        "mkdir /c/alone && sleep 0.1 && rmdir /c/alone",
+        &["--jobs", "1"],
     );
 }

@@ -1,12 +1,10 @@
 //! Terminals: `-it`, sizes, and displays that are gone when they should be. util-linux's `script` is the terminal.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
-
 use testkit::command;
 use testkit::context::Context;
 use testkit::rbuild::Rbuild;
-use testkit::supervise::wait_until;
+use testkit::supervise::{PATIENCE, wait_until};
 
 use crate::rbuild;
 
@@ -105,7 +103,7 @@ fn ctrl_c_leaves_the_terminal_as_it_was() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("util-linux is installed");
-    wait_until(Duration::from_secs(20), "the step does not start", || {
+    wait_until(PATIENCE, "the step does not start", || {
         !command::run(Command::new("pgrep").args(["-fx", "sleep 1000.25"]))
             .stdout
             .is_empty()

@@ -102,7 +102,8 @@ fn killed_processes_lose_nothing_and_leave_a_sound_store() {
     let expected: Vec<String> = (0..VARIANTS)
         .map(|variant| build(&undisturbed, path, variant))
         .collect();
-    let usual = begun.elapsed().as_micros() as u64 / VARIANTS;
+    // How late a kill comes at most. It follows how long builds take here and now, so that about half of them are killed.
+    let mut latest = begun.elapsed().as_micros() as u64 / VARIANTS;
     let rbuild = rbuild();
     let mut chance = Chance::new(number("RBUILD_TORTURE_SEED", 1));
     // Names of images that were reported done and not removed since.
@@ -113,12 +114,17 @@ fn killed_processes_lose_nothing_and_leave_a_sound_store() {
         let other = chance.below(5);
         let (mut first, variant) = start(&rbuild, path, &mut chance, 0);
         let (mut second, second_variant) = start(&rbuild, path, &mut chance, other);
-        thread::sleep(Duration::from_micros(chance.below(usual)));
+        thread::sleep(Duration::from_micros(chance.below(latest)));
         kill(&mut first, &mut chance);
         kill(&mut second, &mut chance);
         let first = first.wait().expect("a child can be waited for");
         let second = second.wait().expect("a child can be waited for");
         killed += u64::from(!first.success());
+        latest = if first.success() {
+            (latest - latest / 16).max(1000)
+        } else {
+            latest + latest / 16
+        };
         if other == 3 {
             // Which of the names went is not known.
             done.clear();

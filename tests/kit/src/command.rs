@@ -94,3 +94,13 @@ pub fn shell(directory: &std::path::Path, script: &str) -> String {
     .succeeded()
     .to_owned()
 }
+
+/// Writes a program in the language of the shell. By another process: were the file open here, what another thread
+/// starts just then would keep it so, and it could not be executed.
+#[track_caller]
+pub fn script(path: &std::path::Path, text: &str) {
+    let write = "printf %s \"$2\" > \"$1\"; chmod 755 \"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-euc", write, "sh"]).arg(path).arg(text);
+    run(&mut command).succeeded();
+}

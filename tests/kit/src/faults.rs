@@ -50,6 +50,9 @@ struct Tokens {
     uses: usize,
     /// How many each that was given is still good for.
     left: Vec<usize>,
+    /// Requests that were refused, and with which token. Each is let in with another one, whoever has used that up in the
+    /// meantime.
+    refused: Vec<(String, Option<usize>)>,
 }
 
 /// The proxy. It ends with the process.
@@ -93,11 +96,13 @@ impl Faults {
         lock(&self.state).rules.clear();
     }
 
-    /// From now on asks for tokens, each of which is good for `uses` requests. Requests that go out at the same time share
-    /// one, so it must be good for as many at least.
+    /// From now on asks for tokens, each of which is good for `uses` requests, and for those that were refused before.
     pub fn ask_for_tokens(&self, uses: usize) {
-        let left = Vec::new();
-        lock(&self.state).tokens = Some(Tokens { uses, left });
+        lock(&self.state).tokens = Some(Tokens {
+            uses,
+            left: Vec::new(),
+            refused: Vec::new(),
+        });
     }
 
     /// How many tokens were given.
@@ -255,8 +260,18 @@ impl Tokens {
         }
         let shown = request.get("authorization").unwrap_or_default();
         let number: Option<usize> = shown.strip_prefix("Bearer ").and_then(|it| it.parse().ok());
+        let known = number.is_some_and(|number| number < self.left.len());
+        let again = self
+            .refused
+            .iter()
+            .position(|(refused, token)| *refused == request.first && *token != number);
+        if let Some(again) = again.filter(|_| known) {
+            self.refused.swap_remove(again);
+            return Ok(());
+        }
         let left = number.and_then(|number| self.left.get_mut(number));
         let Some(left) = left.filter(|left| **left > 0) else {
+            self.refused.push((request.first.clone(), number));
             let challenge = format!(
                 "www-authenticate: Bearer realm=\"http://127.0.0.1:{port}/token\",service=\"s\",error=\"invalid_token\"\r\n"
             );

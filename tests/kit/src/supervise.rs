@@ -2,9 +2,18 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// How long is waited for what must come: for a slow machine with much to do.
+pub const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Where ports that are handed out begin, and how many there are: below those that the kernel gives to whoever asks for
+/// any, so that none of them is taken while its server starts.
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u16 = 20_000;
 
 /// Starts a server in process and mount namespaces of its own. The kernel kills all of it, and takes down what it
 /// mounted, when the test process ends in whatever way.
@@ -46,23 +55,26 @@ pub fn server(program: &str, args: &[&str], environment: &[(&str, String)], log:
     started.unwrap_or_else(|error| panic!("cannot start `{program}`: {error}"));
 }
 
-/// A port on loopback that nobody listens on now.
+/// A port on loopback that nobody listens on now, and that nobody else in this process is given.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes that test at the same time begin at different places.
+    let start = std::process::id().wrapping_mul(101);
+    let mut ports = std::iter::repeat_with(|| {
+        let number = start.wrapping_add(u32::from(NEXT.fetch_add(1, Ordering::Relaxed)));
+        FIRST_PORT + u16::try_from(number % u32::from(PORTS)).unwrap_or(0)
+    });
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let found = ports.by_ref().take(PORTS.into()).find(free);
+    found.expect("loopback has a free port")
 }
 
 /// Waits until somebody listens on the port of loopback.
 pub fn wait_for_port(port: u16) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    wait_until(
-        Duration::from_secs(30),
-        &format!("nobody listens on {address}"),
-        || TcpStream::connect(address).is_ok(),
-    );
+    wait_until(PATIENCE, &format!("nobody listens on {address}"), || {
+        TcpStream::connect(address).is_ok()
+    });
 }
 
 /// Polls until the condition holds; panics with the complaint when it does not in time.
