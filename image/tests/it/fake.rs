@@ -232,15 +232,13 @@ impl Served {
     }
 }
 
-/// A client that does not wait long.
+/// A client that is quick to try again.
 pub(crate) fn client() -> Client {
     Client::new(settings())
 }
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        stall_timeout: Duration::from_millis(500),
-        connect_timeout: Duration::from_secs(2),
         retry_wait: Duration::from_millis(5),
         ..Settings::default()
     }

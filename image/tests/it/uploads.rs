@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use layer::Digest;
 use rbuild_image::push::push;
+use rbuild_image::registry::Settings;
 use rbuild_image::transfer::{Observer, Unobserved};
-use rbuild_image::{Compression, Error, RegistryError};
+use rbuild_image::{Client, Compression, Error, RegistryError};
 
-use super::fake::{Reply, Request, Server, client};
+use super::fake::{Reply, Request, Server, client, settings};
 use super::real_registry::options;
 use super::store::{Store, image_of, noise, tar_of};
 
@@ -51,13 +52,17 @@ fn registry(
 }
 
 async fn push_to(server: &Server, tar: &[u8]) -> Result<(), Error> {
+    push_with(&client(), server, tar).await
+}
+
+async fn push_with(client: &Client, server: &Server, tar: &[u8]) -> Result<(), Error> {
     let store = Store::new();
     let image = image_of(vec![store.add(tar)]);
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
     let targets = [server.reference("a:1")];
     let options = options(&store, Compression::None);
     push(
-        &client(),
+        client,
         &image,
         &targets,
         &options,
@@ -177,7 +182,14 @@ async fn a_place_that_all_can_listen_to_is_refused() {
 async fn a_slow_answer_to_an_upload_is_waited_for() {
     let (server, _) = registry(|request, state| {
         // Longer than the client waits for an answer to a question.
-        take(request, state).after(Duration::from_millis(1200))
+        take(request, state).after(Duration::from_millis(2500))
     });
-    push_to(&server, &tar_of("a", b"a")).await.unwrap();
+    let client = Client::new(Settings {
+        stall_timeout: Duration::from_secs(1),
+        connect_timeout: Duration::from_secs(1),
+        ..settings()
+    });
+    push_with(&client, &server, &tar_of("a", b"a"))
+        .await
+        .unwrap();
 }
