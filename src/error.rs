@@ -171,6 +171,9 @@ impl Error {
                 "push" | "tag" | "rmi" | "save" | "history" => {
                     Some("`rbuild images` lists the images that are here".to_owned())
                 }
+                "builds" | "explain" => {
+                    Some("`rbuild builds ls` lists the builds that are remembered".to_owned())
+                }
                 "exec" | "logs" | "stop" | "kill" | "rm" | "wait" => {
                     Some("`rbuild ps -a` lists all containers".to_owned())
                 }

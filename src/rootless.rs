@@ -98,6 +98,8 @@ impl<'a> Need<'a> {
             | Command::Rmi(_)
             | Command::Inspect(_)
             | Command::History(_)
+            | Command::Builds(_)
+            | Command::Explain(_)
             | Command::Save(_)
             | Command::Load(_)
             | Command::Version => Self::Nothing,

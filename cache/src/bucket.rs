@@ -39,6 +39,12 @@ pub enum Bucket {
     Partial,
     /// `HASH`: digests of a build context's files.
     Contexts,
+    /// `TIME.ID`: a record for each build.
+    Builds,
+    /// `TIME.ID`: the output of that build's steps.
+    BuildLogs,
+    /// `hh/KEY`: what a step depended on when it ran, by definition key.
+    Inputs,
     /// `HASH/{data,id}`: the directories of cache mounts.
     Mounts,
     /// `HASH`: the name of a cache mount that is never collected.
@@ -67,6 +73,9 @@ impl Bucket {
             Self::Locations => "locations-v1",
             Self::Partial => "partial",
             Self::Contexts => "contexts-v1",
+            Self::Builds => "builds-v1",
+            Self::BuildLogs => "build-logs-v1",
+            Self::Inputs => "inputs-v1",
             Self::Mounts => "mounts-v1",
             Self::Pins => "pins-v1",
             Self::Containers => "containers-v1",

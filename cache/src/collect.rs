@@ -32,7 +32,10 @@ const BATCH: usize = 32;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What nobody needs, and what only saves work.
-const MEMORIES: [Bucket; 5] = [
+const MEMORIES: [Bucket; 8] = [
+    Bucket::Builds,
+    Bucket::BuildLogs,
+    Bucket::Inputs,
     Bucket::Operations,
     Bucket::Transfers,
     Bucket::Origins,
@@ -183,7 +186,8 @@ impl<'a> Collector<'a> {
         }
         drop(alone);
         self.store.layers().forget_lost()?;
-        self.store.actions().forget_lost()
+        self.store.actions().forget_lost()?;
+        self.store.builds().forget_lost()
     }
 }
 

@@ -19,6 +19,7 @@
 pub mod actions;
 pub mod blobs;
 mod bucket;
+pub mod builds;
 pub mod check;
 pub mod collect;
 pub mod context_memory;
@@ -41,6 +42,7 @@ pub mod usage;
 pub use actions::Actions;
 pub use blobs::Blobs;
 pub use bucket::Bucket;
+pub use builds::{BuildName, Builds};
 pub use check::{Checked, Damage, Problem};
 pub use collect::{Collected, Collector};
 pub use context_memory::{ContextMemory, FileStamp};

@@ -36,24 +36,31 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 /// The bytes of a record.
 pub(crate) fn encode<R: Record>(record: &R) -> Result<Vec<u8>, Error> {
     let body = serde_json::to_vec(record).map_err(|source| Error::Encode { source })?;
-    let mut bytes = heading::<R>(&body).into_bytes();
-    bytes.extend_from_slice(&body);
-    Ok(bytes)
+    Ok(frame(R::KIND, R::VERSION, &body))
+}
+
+/// A body with the line that says what it is.
+pub(crate) fn frame(kind: &str, version: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = heading(kind, version, body).into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// The body of a framed record; `None` if it is none of this kind and version, or is torn.
+pub(crate) fn unframe<'a>(kind: &str, version: u32, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let end = bytes.iter().position(|&byte| byte == b'\n')?;
+    let (line, body) = bytes.split_at(end + 1);
+    (line == heading(kind, version, body).as_bytes()).then_some(body)
 }
 
 /// Reads the bytes of a record; `None` if they are not one.
 fn decode<R: Record>(bytes: &[u8]) -> Option<R> {
-    let end = bytes.iter().position(|&byte| byte == b'\n')?;
-    let (line, body) = bytes.split_at(end + 1);
-    if line != heading::<R>(body).as_bytes() {
-        return None;
-    }
-    serde_json::from_slice(body).ok()
+    serde_json::from_slice(unframe(R::KIND, R::VERSION, bytes)?).ok()
 }
 
 /// The line before a record's body.
-fn heading<R: Record>(body: &[u8]) -> String {
-    format!("rbuild {} {} {}\n", R::KIND, R::VERSION, blake3::hash(body))
+fn heading(kind: &str, version: u32, body: &[u8]) -> String {
+    format!("rbuild {kind} {version} {}\n", blake3::hash(body))
 }
 
 impl Store {

@@ -12,7 +12,7 @@ use crate::bucket::Bucket;
 use crate::durable::Durability;
 use crate::error::{Error, IoContext as _, optional};
 use crate::lock::{LockFile, Mode, Range, RangeLock};
-use crate::{Actions, Blobs, Images, Layers, Mounts, Partials, Transfers};
+use crate::{Actions, Blobs, Builds, Images, Layers, Mounts, Partials, Transfers};
 
 /// The version of the layout that this program reads and writes.
 const VERSION: u32 = 1;
@@ -96,6 +96,11 @@ impl Store {
     /// The results of earlier steps.
     pub fn actions(&self) -> Actions<'_> {
         Actions::new(self)
+    }
+
+    /// What is remembered of builds.
+    pub fn builds(&self) -> Builds<'_> {
+        Builds::new(self)
     }
 
     /// Image configs and manifests.

@@ -124,7 +124,10 @@ const TRANSIENT: [Bucket; 4] = [
 ];
 
 /// The buckets of records that are no items.
-const RECORDS: [Bucket; 9] = [
+const RECORDS: [Bucket; 12] = [
+    Bucket::Builds,
+    Bucket::BuildLogs,
+    Bucket::Inputs,
     Bucket::Blobs,
     Bucket::Images,
     Bucket::Tags,

@@ -6,6 +6,7 @@
 
 pub mod abilities;
 pub mod build;
+pub mod builds;
 pub mod containers;
 mod engine;
 mod error;

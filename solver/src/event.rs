@@ -1,13 +1,16 @@
 //! What a solve tells while it works. Events of one node come in the order of the variants here; a node that never
-//! starts and is not found in the cache has no event at all. Listeners are called in place, so they must be quick.
+//! starts and is not found in the cache has the first at most. Listeners are called in place, so they must be quick.
 
 use std::sync::Arc;
 
 use crate::graph::NodeId;
+use crate::key::DefinitionKey;
 
 /// One thing that happened. Nodes that are the same work have the same events.
 #[derive(Debug)]
 pub enum Event<E> {
+    /// It is known what the node is, and all that leads to it.
+    Identified(NodeId, DefinitionKey),
     /// The node is complete without having run.
     Cached(NodeId, Hit),
     /// The node has to run, as soon as there is a job free for it.

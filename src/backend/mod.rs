@@ -10,6 +10,7 @@ mod local;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::builds::{self, BuildRecord, Explanation};
 use engine::event::Listener;
 use engine::retention::{Checked, Item, Prune, Usage};
 
@@ -36,6 +37,29 @@ pub(crate) trait Backend: Sized {
         request: BuildRequest,
         listener: Arc<dyn Listener>,
     ) -> Result<Built, BackendError>;
+
+    /// All builds that are remembered, the newest first.
+    async fn builds(&self) -> Result<Vec<BuildRecord>, BackendError>;
+
+    /// One build, by its id, a unique beginning of it or `^N`; the last one without.
+    async fn build_record(&self, reference: Option<&str>) -> Result<BuildRecord, BackendError>;
+
+    /// Gives the output of a build's steps piece by piece, until there is no more or `each` says so with `false`.
+    async fn build_log(
+        &self,
+        reference: Option<&str>,
+        each: &mut dyn FnMut(builds::LogPiece) -> bool,
+    ) -> Result<(), BackendError>;
+
+    /// Forgets a build.
+    async fn forget_build(&self, reference: &str) -> Result<(), BackendError>;
+
+    /// Why the steps of a build ran, or one of them.
+    async fn explain_build(
+        &self,
+        reference: Option<&str>,
+        step: Option<&str>,
+    ) -> Result<Vec<Explanation>, BackendError>;
 
     /// Fetches an image.
     async fn pull(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pulled, BackendError>;

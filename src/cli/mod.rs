@@ -9,8 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    build, containers, du, exec, history, images, inspect, login, logs, prune, pull, push, run,
-    save, stop, store,
+    build, builds, containers, du, exec, explain, history, images, inspect, login, logs, prune,
+    pull, push, run, save, stop, store,
 };
 
 /// Builds Dockerfiles: in parallel, from cache, without a daemon; and runs the result
@@ -75,6 +75,11 @@ pub(crate) enum LayersForm {
 pub(crate) enum Command {
     /// Build an image from a Dockerfile
     Build(Box<build::BuildArgs>),
+    /// Show what is remembered of past builds
+    #[command(subcommand)]
+    Builds(builds::BuildsCommand),
+    /// Tell why the steps of a build ran: what had changed since their last results
+    Explain(explain::ExplainArgs),
     /// Run a command in a new container
     Run(Box<run::RunArgs>),
     /// Run a command in a running container

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use engine::builds::{self, BuildRecord, Explanation};
 use engine::containers::TerminalSize;
 use engine::event::{Listener, Stream};
 use engine::retention::{self, Checked, Damage, Item, Kind, Problem, Prune, Usage};
@@ -138,6 +139,26 @@ pub(crate) fn image() -> ImageDetail {
     }
 }
 
+/// A build that failed in its second step.
+pub(crate) fn build_record() -> BuildRecord {
+    let row = |name: &str, end, line| {
+        json!({
+            "name": name, "end": end, "began": 10, "micros": 20,
+            "step": {"stage": "stage-0", "position": 0, "line": line, "inputs": [], "definition": null},
+        })
+    };
+    let record = json!({
+        "id": "0123456789ab", "began": 1_700_000_000_000_000_u64, "micros": 1_500_000,
+        "outcome": {"failed": "no such target"}, "context": "/src", "dockerfile": "Dockerfile", "target": null,
+        "platform": "linux/amd64", "tags": ["busybox:latest"], "image": null,
+        "rows": [
+            row("[1/2] FROM busybox", json!({"cached": "definition"}), 1),
+            row("[2/2] RUN make", json!({"failed": "exit code: 2"}), 2),
+        ],
+    });
+    serde_json::from_value(record).expect("a record")
+}
+
 /// A layer that an image needs, and a cache mount that nothing does.
 fn items() -> Vec<Item> {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
@@ -253,6 +274,34 @@ impl Backend for Fake {
             media_type: image().media_type,
             names,
         })
+    }
+
+    async fn builds(&self) -> Result<Vec<BuildRecord>, BackendError> {
+        Ok(vec![build_record()])
+    }
+
+    async fn build_record(&self, _reference: Option<&str>) -> Result<BuildRecord, BackendError> {
+        Ok(build_record())
+    }
+
+    async fn build_log(
+        &self,
+        _reference: Option<&str>,
+        _each: &mut dyn FnMut(builds::LogPiece) -> bool,
+    ) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    async fn forget_build(&self, reference: &str) -> Result<(), BackendError> {
+        self.call("build", reference, format!("forget_build {reference}"))
+    }
+
+    async fn explain_build(
+        &self,
+        _reference: Option<&str>,
+        _step: Option<&str>,
+    ) -> Result<Vec<Explanation>, BackendError> {
+        Ok(Vec::new())
     }
 
     async fn pull(&self, name: &str, _listener: Arc<dyn Listener>) -> Result<Pulled, BackendError> {

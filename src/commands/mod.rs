@@ -1,9 +1,11 @@
 //! One file per command, or per few that share their work: the flags, and what is done with them.
 
 pub(crate) mod build;
+pub(crate) mod builds;
 pub(crate) mod containers;
 pub(crate) mod du;
 pub(crate) mod exec;
+pub(crate) mod explain;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod info;
@@ -53,6 +55,8 @@ pub(crate) async fn dispatch<B: Backend>(
 ) -> Result<u8, Error> {
     match command {
         Command::Build(args) => build::run(*args, cx).await,
+        Command::Builds(command) => builds::run(command, cx).await,
+        Command::Explain(args) => explain::run(&args, cx).await,
         Command::Run(args) => run::run(*args, cx).await,
         Command::Exec(args) => exec::run(args, cx).await,
         Command::Ps(args) => containers::ps(&args, cx).await,

@@ -20,7 +20,7 @@ fn running(line: &str) -> bool {
 }
 
 /// Starts a build whose second step sleeps for an odd time, by which its process is found.
-fn start(rbuild: &Rbuild, sleep: &str) -> (Child, Context) {
+pub(super) fn start(rbuild: &Rbuild, sleep: &str) -> (Child, Context) {
     let text = format!(
         "FROM @busybox\nRUN echo done > /done\nRUN trap '' INT TERM; sleep {sleep} & sleep {sleep}; wait\n"
     );

@@ -8,6 +8,7 @@ use layer::{Metadata, Timestamp, View};
 use solver::KeyWriter;
 
 use super::Build;
+use crate::builds::Listing;
 use crate::error::{FileError, StepError};
 use crate::files::node::{File, Kind, LinkNumbers, Node};
 use crate::files::planner::{Owner, Planner};
@@ -59,6 +60,16 @@ impl Selection {
             Found::Inline { .. } => &[],
         });
         files.map(|selected| selected.node.total_size()).sum()
+    }
+
+    /// Lists all files.
+    pub(super) fn list(&self, to: &mut Listing) {
+        for found in &self.0 {
+            let Found::Files(files) = found else { continue };
+            for selected in files {
+                to.tree(&selected.path, &selected.node);
+            }
+        }
     }
 
     /// Writes everything that the result of the copy depends on.

@@ -14,13 +14,14 @@ mod resolve;
 mod run;
 mod secrets;
 mod state;
+mod tell;
 
 pub(crate) use self::assemble::FinishedImage;
 pub(crate) use self::file::Implied;
 pub(crate) use self::operation::blocking;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use frontend::diagnostic::Diagnostic;
 use frontend::plan::{Plan, Step, StepKind};
@@ -34,10 +35,12 @@ pub use self::request::{BuildRequest, Built, DockerfileSource};
 use self::resolve::Lowered;
 pub use self::secrets::{SecretSource, SecretValue, Secrets};
 use self::state::Build;
+use self::tell::Teller;
+use crate::builds::{Recorder, Recording};
 use crate::engine::Engine;
 use crate::error::{BuildError, Diagnostics, ImageError, StepError};
-use crate::event::{CacheHit, CacheMiss, Listener, Phase};
-use crate::progress::{Progress, Row, Spending};
+use crate::event::{Listener, Phase};
+use crate::progress::{Progress, Row};
 use crate::rootfs::Sealed;
 
 /// How often a build starts again because a file of the context changed while it was read.
@@ -52,14 +55,19 @@ impl Engine {
     ) -> Result<Built, BuildError> {
         self.sweep();
         let request = Arc::new(request);
+        let recording = Recording::begin(self, &request, listener);
         let mut tries = 0;
         loop {
-            let progress = Progress::new(Arc::clone(&listener));
-            let result = self.build_once(&request, &progress).await;
+            let recorder = Arc::clone(recording.recorder());
+            let progress = Progress::new(Arc::clone(&recorder) as Arc<dyn Listener>);
+            let result = self.build_once(&request, &progress, &recorder).await;
             tries += 1;
             match result {
-                Err(BuildError::Step { source, .. }) if tries < RETRIES && source.is_race() => {}
+                Err(BuildError::Step { source, .. }) if tries < RETRIES && source.is_race() => {
+                    recording.recorder().restart();
+                }
                 result => {
+                    recording.finish(&result).await;
                     self.collect_behind();
                     return result;
                 }
@@ -71,6 +79,7 @@ impl Engine {
         &self,
         request: &Arc<BuildRequest>,
         progress: &Progress,
+        recorder: &Recorder,
     ) -> Result<Built, BuildError> {
         let spending = progress.spend(Phase::Dockerfile);
         let dockerfile = {
@@ -79,6 +88,7 @@ impl Engine {
             blocking(move || prepare::read(&request, &progress)).await
         };
         let dockerfile = dockerfile.map_err(|_| BuildError::Cancelled)??;
+        recorder.reads(dockerfile.text.name());
         let Lowered { plan, images } = resolve::lower(self, request, &dockerfile, progress).await?;
         drop(spending);
         warn(&plan, &dockerfile, progress);
@@ -87,7 +97,7 @@ impl Engine {
         let build = Build::new(self.clone(), Arc::clone(request), context, images, epoch);
         let build = Arc::new(build);
         let _abandon = AbandonOnDrop(&build);
-        let solved = solve(&build, &plan, progress, &dockerfile).await;
+        let solved = solve(&build, &plan, progress, recorder, &dockerfile).await;
         // What was learnt serves the next build whether this one worked or not.
         let kept = build.context().remember().and(build.settle().await);
         let layers = solved?;
@@ -122,12 +132,15 @@ async fn solve(
     build: &Arc<Build>,
     plan: &Plan,
     progress: &Progress,
+    recorder: &Recorder,
     dockerfile: &prepare::Dockerfile,
 ) -> Result<Vec<Sealed>, BuildError> {
     let Some(target) = plan.target else {
         return Ok(Vec::new());
     };
     let rows = rows(&plan.graph, progress);
+    let ids = rows.iter().map(|(node, row)| (*node, row.id()));
+    recorder.plan(&plan.graph, &ids.collect(), &dockerfile.text);
     let graph = plan.graph.map(|node, step: &Step| {
         StepOperation::new(Arc::clone(build), step.clone(), rows[&node].clone())
     });
@@ -139,8 +152,8 @@ async fn solve(
         jobs: build.jobs(),
         ..solver::Options::default()
     };
-    let waiting = Mutex::default();
-    let tell = |event: solver::Event<StepError>| tell(&rows, &waiting, event);
+    let teller = Teller::new(&rows, &graph, recorder);
+    let tell = |event: solver::Event<StepError>| teller.tell(event);
     let solved = solver::solve(&graph, &[target], &actions, options, &tell).await;
     let solved = solved.map_err(|error| failure(&error, plan, dockerfile))?;
     let rootfs = solved.output(target).cloned().unwrap_or_default();
@@ -170,42 +183,6 @@ fn rows(graph: &Graph<Step>, progress: &Progress) -> BTreeMap<NodeId, Row> {
 /// The empty root is nothing to show.
 fn is_silent(graph: &Graph<Step>, node: NodeId) -> bool {
     matches!(graph.get(node).kind, StepKind::Scratch)
-}
-
-/// Passes an event on. `waiting` are the steps that wait for a free job.
-fn tell(
-    rows: &BTreeMap<NodeId, Row>,
-    waiting: &Mutex<BTreeMap<NodeId, Spending>>,
-    event: solver::Event<StepError>,
-) {
-    use solver::{Event, Hit, MissReason};
-    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    match &event {
-        Event::Missed(node, _) => {
-            waiting.insert(*node, rows[node].spend(Phase::Waiting));
-        }
-        Event::Started(node) => {
-            waiting.remove(node);
-        }
-        _ => {}
-    }
-    drop(waiting);
-    match event {
-        Event::Cached(node, hit) => rows[&node].cached(match hit {
-            Hit::Definition => CacheHit::Definition,
-            Hit::Content => CacheHit::Content,
-            Hit::Ancestor => CacheHit::NotNeeded,
-        }),
-        Event::Missed(node, why) => rows[&node].missed(match why {
-            MissReason::NoRecord => CacheMiss::New,
-            MissReason::InputsChanged => CacheMiss::InputsChanged,
-            MissReason::Refresh => CacheMiss::Disabled,
-        }),
-        Event::Started(node) => rows[&node].started(),
-        Event::Finished(node) => rows[&node].completed(),
-        Event::Failed(node, error) => rows[&node].failed(crate::error::chain(&*error)),
-        Event::Cancelled(node) => rows[&node].cancelled(),
-    }
 }
 
 /// The solver's error as the user should see it: at the instruction that failed.

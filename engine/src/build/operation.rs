@@ -10,8 +10,10 @@ use tokio::sync::OnceCell;
 
 use super::file::{self, Selection};
 use super::{Build, identity, run};
+use crate::builds::parts_of;
 use crate::error::StepError;
 use crate::event::Phase;
+use crate::files::select::Tree;
 use crate::progress::Row;
 use crate::rootfs::Rootfs;
 
@@ -59,6 +61,31 @@ impl StepOperation {
             Ok::<_, StepError>(Arc::new(found.await??))
         };
         self.selection.get_or_try_init(find).await.cloned()
+    }
+
+    /// What it depends on, to be found out on any thread; `None` while it is not known what it copies.
+    pub(super) fn inputs(&self) -> Option<impl FnOnce() -> Vec<u8> + Send + 'static> {
+        let selection = self.selection.get().cloned();
+        if selection.is_none() && matches!(self.step.kind, StepKind::Copy(_)) {
+            return None;
+        }
+        let (build, step) = (Arc::clone(&self.build), self.step.clone());
+        Some(move || {
+            let mut inputs = parts_of(&step.kind, build.hosts(), build.epoch());
+            if let Some(selection) = selection {
+                selection.list(&mut inputs.files);
+            }
+            if let StepKind::Run(run) = &step.kind {
+                for path in context_binds(run) {
+                    let path = path.trim_matches('/').as_bytes();
+                    // One that has gone since its digest was taken is told by its absence.
+                    if let Ok(Some(node)) = build.context().node_at(path) {
+                        inputs.files.tree(path, &node);
+                    }
+                }
+            }
+            inputs.encode()
+        })
     }
 
     async fn identify(&self) -> Result<OperationDigest, StepError> {

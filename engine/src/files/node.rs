@@ -99,8 +99,13 @@ impl Node {
 
 /// Writes mode, owner and extended attributes.
 pub(crate) fn encode_metadata(metadata: &Metadata, key: &mut KeyWriter) {
-    key.number(u64::from(metadata.mode))
-        .number(u64::from(metadata.uid))
+    key.number(u64::from(metadata.mode));
+    encode_attributes(metadata, key);
+}
+
+/// Writes owner and extended attributes.
+pub(crate) fn encode_attributes(metadata: &Metadata, key: &mut KeyWriter) {
+    key.number(u64::from(metadata.uid))
         .number(u64::from(metadata.gid))
         .number(metadata.xattrs.len() as u64);
     for (name, value) in &metadata.xattrs {

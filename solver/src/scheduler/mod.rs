@@ -111,6 +111,9 @@ where
         slots: Semaphore::new(options.jobs.clamp(1, Semaphore::MAX_PERMITS)),
         cancelled,
     };
+    for (number, unit) in solve.units.iter().enumerate() {
+        solve.tell(number, |node| Event::Identified(node, unit.definition));
+    }
     let wanted = targets
         .iter()
         .filter_map(|target| grouped.unit_of[target.index()]);

@@ -1,6 +1,7 @@
 //! The engine in this process, behind the trait of the commands.
 
 mod build;
+mod builds;
 mod containers;
 mod images;
 mod info;
@@ -10,6 +11,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::builds::{BuildRecord, Explanation};
 use engine::event::Listener;
 use engine::retention::{Checked, Item, Prune, Usage};
 use engine::rootless::NamespaceError;
@@ -83,6 +85,34 @@ impl Backend for Local {
         listener: Arc<dyn Listener>,
     ) -> Result<Built, BackendError> {
         build::build(&self.engine, request, listener, self.colors).await
+    }
+
+    async fn builds(&self) -> Result<Vec<BuildRecord>, BackendError> {
+        builds::list(&self.engine)
+    }
+
+    async fn build_record(&self, reference: Option<&str>) -> Result<BuildRecord, BackendError> {
+        builds::get(&self.engine, reference)
+    }
+
+    async fn build_log(
+        &self,
+        reference: Option<&str>,
+        each: &mut dyn FnMut(engine::builds::LogPiece) -> bool,
+    ) -> Result<(), BackendError> {
+        builds::log(&self.engine, reference, each)
+    }
+
+    async fn forget_build(&self, reference: &str) -> Result<(), BackendError> {
+        builds::forget(&self.engine, reference)
+    }
+
+    async fn explain_build(
+        &self,
+        reference: Option<&str>,
+        step: Option<&str>,
+    ) -> Result<Vec<Explanation>, BackendError> {
+        builds::explain(&self.engine, reference, step)
     }
 
     async fn pull(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pulled, BackendError> {

@@ -313,7 +313,7 @@ impl Bench {
         &self,
         targets: &[NodeId],
     ) -> Result<Solved<Value>, SolveError<Trouble>> {
-        let listen = |event: Event<Trouble>| self.events.lock().unwrap().push(self.told(&event));
+        let listen = |event: Event<Trouble>| self.events.lock().unwrap().extend(self.told(&event));
         solve(
             &self.graph,
             targets,
@@ -348,15 +348,16 @@ impl Bench {
         std::mem::take(&mut *self.events.lock().unwrap())
     }
 
-    fn told(&self, event: &Event<Trouble>) -> String {
+    fn told(&self, event: &Event<Trouble>) -> Option<String> {
         let name = |node: &NodeId| &self.graph.get(*node).name;
-        match event {
+        Some(match event {
+            Event::Identified(..) => return None,
             Event::Cached(node, hit) => format!("{} cached {hit:?}", name(node)),
             Event::Missed(node, reason) => format!("{} missed {reason:?}", name(node)),
             Event::Started(node) => format!("{} started", name(node)),
             Event::Finished(node) => format!("{} finished", name(node)),
             Event::Failed(node, error) => format!("{} failed: {error}", name(node)),
             Event::Cancelled(node) => format!("{} cancelled", name(node)),
-        }
+        })
     }
 }
