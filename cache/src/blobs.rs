@@ -38,6 +38,11 @@ impl<'a> Blobs<'a> {
         self.path(digest).exists()
     }
 
+    /// Whether there are bytes under a digest that outlast a power failure, if that is wanted.
+    pub fn is_durable(self, digest: &Digest) -> bool {
+        self.store.outlasts(&self.path(digest))
+    }
+
     /// All names, with the file of each.
     pub(crate) fn names(self) -> Result<Vec<(Digest, PathBuf)>, Error> {
         let mut names = Vec::new();

@@ -9,9 +9,9 @@ pub enum Bucket {
     /// `OWNER.N`: what has been removed and not yet deleted.
     Trash,
     /// `hh/DIFFID/`: a layer, with the files `tar` (the uncompressed tar), `index` (the EROFS image that points
-    /// into it) and `layer` (a record of their sizes and digests), maybe the empty file `durable`, and maybe the
-    /// directories `upper-BOOT` (overlayfs upper form) and `unpacked-BOOT` (the same, made from the tar), which are
-    /// of no use once the machine has been started anew.
+    /// into it) and `layer` (a record of their sizes and digests), and maybe the directories `upper-BOOT` (overlayfs
+    /// upper form) and `unpacked-BOOT` (the same, made from the tar), which are of no use once the machine has been
+    /// started anew.
     Layers,
     /// `OWNER.N/{upper,work}`: overlayfs uppers of running steps.
     Uppers,

@@ -3,14 +3,18 @@
 //! - Before a command reports an image done, [`Store::make_durable`] syncs the layers, documents and records of that
 //!   image and the directories that lead to them; only then is the image given its name, and that is synced too. So a name
 //!   leads to a whole image at every instant. What was durable before costs nothing.
-//! - A layer that is durable has an empty file `durable`. One without it is trusted until the machine starts anew: after
-//!   that its bytes are compared with its digests when it is first asked for, and it counts as absent if they differ.
+//! - A file that is known to be durable, by its name too, is read-only: it is made so once it and the directories that
+//!   lead to it are synced. Who finds one that is not, because another process was killed before it came to that or
+//!   has still to come to it, syncs it itself before it relies on it.
+//! - Of a layer the record has this mark, for all its files. A layer without it is trusted until the machine starts anew:
+//!   after that its bytes are compared with its digests when it is first asked for, and it counts as absent if they differ.
 //! - The directory forms of layers are never synced, and never used after a restart.
 //! - Everything else (records of steps, digests of files, what registries have) carries a checksum and may be lost.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +30,8 @@ use crate::store::publish;
 const LARGE: u64 = 4 << 20;
 /// How many files are synced at the same time: the file system makes one commit of them.
 const PARALLEL: usize = 16;
+/// The mode of a file that is known to be durable.
+const DURABLE: u32 = 0o444;
 
 /// What is to outlast a power failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,21 +51,28 @@ impl Store {
         }
         let new: Vec<&Layer> = layers.iter().filter(|layer| !layer.is_durable()).collect();
         let written = self.unsynced().clone();
-        let mut files = written.clone();
-        files.extend(new.iter().flat_map(|layer| layer.files()));
-        if files.is_empty() {
+        let records = new.iter().map(|layer| layer.record());
+        let marked = open_all(records.chain(written.iter().cloned()))?;
+        let mut paths = written.clone();
+        paths.extend(new.iter().flat_map(|layer| layer.files()));
+        if paths.is_empty() {
             return Ok(());
         }
-        let directories: Vec<PathBuf> = files
+        let directories: BTreeSet<PathBuf> = paths
             .iter()
-            .flat_map(|file| file.ancestors().skip(1))
-            .filter(|directory| directory.starts_with(self.root()))
+            .flat_map(|file| self.directories_to(file))
             .map(Path::to_owned)
             .collect();
-        files.extend(directories);
-        sync_all(&files)?;
-        for layer in new {
-            layer.mark_durable()?;
+        if written.contains(&self.version_file()) {
+            paths.extend(self.directories_to_root()?);
+        }
+        for layer in &new {
+            self.finish_sync(&layer.tar())?;
+        }
+        paths.extend(directories);
+        sync_all(&paths)?;
+        for (path, file) in &marked {
+            mark(file, path)?;
         }
         self.unsynced().retain(|path| !written.contains(path));
         Ok(())
@@ -71,10 +84,43 @@ impl Store {
             return self.write(path, bytes);
         }
         let temporary = self.temporary_file(bytes)?;
-        let published = sync(&temporary).and_then(|()| publish(&temporary, path));
-        published.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-        let directories = path.ancestors().skip(1).take(2).map(Path::to_owned);
-        sync_all(&directories.collect())
+        let published = File::open(&temporary)
+            .at("open", &temporary)
+            .and_then(|file| sync(&file, &temporary).map(|()| file))
+            .and_then(|file| publish(&temporary, path).map(|()| file));
+        // Not what has this path by then, which another may have put there.
+        let file = published.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+        sync_all(&self.directories_to(path).map(Path::to_owned).collect())?;
+        mark(&file, path)
+    }
+
+    /// Whether what has this path is there and is known to outlast what it has to.
+    pub(crate) fn outlasts(&self, path: &Path) -> bool {
+        match self.durability() {
+            Durability::Image => is_marked(path),
+            Durability::None => path.exists(),
+        }
+    }
+
+    /// The directories of the store that lead to a file.
+    fn directories_to<'a>(&self, file: &'a Path) -> impl Iterator<Item = &'a Path> {
+        let above = file.ancestors().skip(1);
+        above.take_while(|directory| directory.starts_with(self.root()))
+    }
+
+    /// The directories that lead to the store. Those that it cannot open or that are on another file system it has not
+    /// made.
+    fn directories_to_root(&self) -> Result<Vec<PathBuf>, Error> {
+        let device = |path: &Path| {
+            File::open(path)
+                .and_then(|file| file.metadata())
+                .map(|m| m.dev())
+        };
+        let own = device(self.root()).at("read", self.root())?;
+        let above = self.root().ancestors().skip(1);
+        let above =
+            above.take_while(|directory| device(directory).is_ok_and(|device| device == own));
+        Ok(above.map(Path::to_owned).collect())
     }
 
     /// Has a large file begin its way to the disk, so that less is left to wait for.
@@ -83,8 +129,17 @@ impl Store {
             return;
         }
         let path = path.to_owned();
-        // What fails here fails again where it is waited for.
-        std::thread::spawn(move || sync(&path).ok());
+        let begun = path.clone();
+        let thread = std::thread::spawn(move || sync_one(&path));
+        self.begun_syncs().insert(begun, thread);
+    }
+
+    /// Waits for what was begun. The kernel tells of a failed write only once, so it may have told it there.
+    fn finish_sync(&self, path: &Path) -> Result<(), Error> {
+        let begun = self.begun_syncs().remove(path);
+        begun.map_or(Ok(()), |thread| {
+            thread.join().expect("syncing does not panic")
+        })
     }
 }
 
@@ -111,6 +166,27 @@ pub(crate) fn blake3(path: &Path) -> Result<blake3::Hash, Error> {
     Ok(blake3::Hasher::new().update_rayon(&bytes).finalize())
 }
 
+/// Whether what has this path is known to be durable.
+pub(crate) fn is_marked(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().readonly())
+}
+
+/// Notes that a file is durable, by its name too.
+pub(crate) fn mark(file: &File, path: &Path) -> Result<(), Error> {
+    let durable = Permissions::from_mode(DURABLE);
+    file.set_permissions(durable).at("change", path)
+}
+
+/// The files of these paths that are there. What is noted of one that was open before it was synced is not noted of
+/// another that has taken its place since.
+fn open_all(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<(PathBuf, File)>, Error> {
+    let open = |path: PathBuf| {
+        let file = optional(File::open(&path)).at("open", &path).transpose()?;
+        Some(file.map(|file| (path, file)))
+    };
+    paths.filter_map(open).collect()
+}
+
 /// Syncs many files or directories at once. What is gone by then needs it no more: a document can be collected until the
 /// image that needs it is recorded, and layers are held.
 fn sync_all(paths: &BTreeSet<PathBuf>) -> Result<(), Error> {
@@ -118,9 +194,7 @@ fn sync_all(paths: &BTreeSet<PathBuf>) -> Result<(), Error> {
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Some(file) = optional(File::open(path)).at("open", path)? {
-                file.sync_all().at("sync", path)?;
-            }
+            sync_one(path)?;
         }
         Ok(())
     };
@@ -136,11 +210,17 @@ fn sync_all(paths: &BTreeSet<PathBuf>) -> Result<(), Error> {
     })
 }
 
+/// Waits until a file or directory is on the disk, if it is there.
+fn sync_one(path: &Path) -> Result<(), Error> {
+    let file = optional(File::open(path)).at("open", path)?;
+    file.map_or(Ok(()), |file| sync(&file, path))
+}
+
 /// Waits until a file or directory is on the disk.
-fn sync(path: &Path) -> Result<(), Error> {
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .at("sync", path)
+fn sync(file: &File, path: &Path) -> Result<(), Error> {
+    #[cfg(test)]
+    tests::syncs(path)?;
+    file.sync_all().at("sync", path)
 }
 
 /// Hashes what is written to it.
@@ -158,50 +238,4 @@ impl io::Write for HashWriter<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use layer::{ContentDigest, DiffId, Digest};
-
-    use super::*;
-
-    fn add(store: &Store, text: &str) -> Layer {
-        let draft = store.layers().begin().unwrap();
-        fs::write(draft.tar(), text).unwrap();
-        fs::write(draft.index(), text).unwrap();
-        let id = DiffId::new(Digest::of(text.as_bytes()));
-        draft
-            .commit(&id, &ContentDigest::of(text.as_bytes()))
-            .unwrap()
-    }
-
-    #[test]
-    fn what_is_durable_is_not_synced_again() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
-        let layer = add(&store, "layer");
-        store
-            .blobs()
-            .put(&Digest::of(b"config"), b"config")
-            .unwrap();
-        assert!(!layer.is_durable() && store.unsynced().len() == 1);
-        store.make_durable(std::slice::from_ref(&layer)).unwrap();
-        assert!(layer.is_durable() && store.unsynced().is_empty());
-        // A file that cannot be opened any more would fail to sync.
-        fs::remove_file(layer.tar()).unwrap();
-        store.make_durable(&[layer]).unwrap();
-    }
-
-    #[test]
-    fn without_durability_nothing_is_synced() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open_with(directory.path(), Durability::None).unwrap();
-        let layer = add(&store, "layer");
-        store
-            .blobs()
-            .put(&Digest::of(b"config"), b"config")
-            .unwrap();
-        store.make_durable(std::slice::from_ref(&layer)).unwrap();
-        assert!(!layer.is_durable() && store.unsynced().is_empty());
-    }
-}
+mod tests;

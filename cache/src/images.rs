@@ -77,6 +77,17 @@ impl<'a> Images<'a> {
         self.store.write_durable(&path, &record::encode(image)?)
     }
 
+    /// Whether the record of an image is there and outlasts a power failure, if that is wanted. One that is there and
+    /// does not was written by somebody who was killed, is still at it, or did without.
+    pub fn is_durable(self, id: &Digest) -> bool {
+        self.store.outlasts(&self.image_path(&names::digits(id)))
+    }
+
+    /// The same for a name.
+    pub fn is_name_durable(self, name: &str) -> bool {
+        self.store.outlasts(&self.tag_path(name))
+    }
+
     /// The image with this identifier.
     pub fn get(self, id: &Digest) -> Result<Option<Image>, Error> {
         record::read(&self.image_path(&names::digits(id)))

@@ -172,22 +172,17 @@ impl Layer {
 
     /// What is its own: all files but its forms.
     pub(crate) fn files(&self) -> [PathBuf; 3] {
-        [self.tar(), self.index(), self.directory.join("layer")]
+        [self.tar(), self.index(), self.record()]
+    }
+
+    /// The file that says what it is, and whether all of it is durable.
+    pub(crate) fn record(&self) -> PathBuf {
+        self.directory.join("layer")
     }
 
     /// Whether it outlasts a power failure.
     pub(crate) fn is_durable(&self) -> bool {
-        self.durable().exists()
-    }
-
-    /// Notes that it does.
-    pub(crate) fn mark_durable(&self) -> Result<(), Error> {
-        let path = self.durable();
-        fs::write(&path, "").at("write", &path)
-    }
-
-    fn durable(&self) -> PathBuf {
-        self.directory.join("durable")
+        durable::is_marked(&self.record())
     }
 
     /// Whether its files are as long as they were, and, where a power failure may have torn them, of the same bytes.
@@ -201,7 +196,9 @@ impl Layer {
             && durable::blake3(&self.index())?.to_string() == description.index_digest;
         if same_bytes {
             // What was read after a restart came from the disk.
-            self.mark_durable()?;
+            let record = self.record();
+            let file = fs::File::open(&record).at("open", &record)?;
+            durable::mark(&file, &record)?;
         }
         Ok(same_bytes)
     }

@@ -93,10 +93,11 @@ impl<'a> Mounts<'a> {
         Ok(mounts)
     }
 
-    /// Has a cache mount never be collected, whether it exists yet or not.
+    /// Has a cache mount never be collected, whether it exists yet or not. Outlasts a power failure.
     pub fn pin(self, id: &str) -> Result<(), Error> {
         let name = Name { id: id.to_owned() };
-        self.store.write_record(&self.pinned(id), &name)
+        let name = record::encode(&name)?;
+        self.store.write_durable(&self.pinned(id), &name)
     }
 
     /// Has it be collected as others are; whether it was pinned.

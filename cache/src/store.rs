@@ -1,12 +1,13 @@
 //! Opening the store, atomic writes, temporary names, the trash.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use crate::bucket::Bucket;
 use crate::durable::Durability;
@@ -37,6 +38,8 @@ struct Inner {
     durability: Durability,
     /// Files that images need and that are not durable yet.
     unsynced: Mutex<BTreeSet<PathBuf>>,
+    /// Files that are being synced behind everybody's back.
+    begun_syncs: Mutex<HashMap<PathBuf, JoinHandle<Result<(), Error>>>>,
     /// Whether this process has added a layer.
     grown: AtomicBool,
 }
@@ -52,13 +55,14 @@ impl Store {
         let root = std::path::absolute(root.into()).at("find", Path::new("."))?;
         let version = root.join("version");
         match optional(fs::read(&version)).at("read", &version)? {
-            Some(text) => check_version(&root, &text)?,
-            None => create(&root)?,
+            // A power failure may have left the name alone.
+            Some(text) if !text.is_empty() => check_version(&root, &text)?,
+            Some(_) | None => create(&root)?,
         }
         let locks = Arc::new(LockFile::open(&root.join("lock"))?);
         let (owner, alive) = take_owner(&locks).at("lock", &root.join("lock"))?;
         let names = AtomicU64::new(0);
-        Ok(Self {
+        let store = Self {
             inner: Arc::new(Inner {
                 root,
                 locks,
@@ -67,14 +71,24 @@ impl Store {
                 names,
                 durability,
                 unsynced: Mutex::default(),
+                begun_syncs: Mutex::default(),
                 grown: AtomicBool::new(false),
             }),
-        })
+        };
+        if !store.outlasts(&version) {
+            store.note_needed(&version);
+        }
+        Ok(store)
     }
 
     /// The store's directory, absolute.
     pub fn root(&self) -> &Path {
         &self.inner.root
+    }
+
+    /// What says that the root is a store, and of which version.
+    pub(crate) fn version_file(&self) -> PathBuf {
+        self.root().join("version")
     }
 
     /// The directory of a bucket, which may not exist yet.
@@ -194,6 +208,14 @@ impl Store {
         unsynced.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Files that are being synced behind everybody's back.
+    pub(crate) fn begun_syncs(
+        &self,
+    ) -> MutexGuard<'_, HashMap<PathBuf, JoinHandle<Result<(), Error>>>> {
+        let begun = self.inner.begun_syncs.lock();
+        begun.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether this process has added layers to the store since it was asked last.
     pub fn has_grown(&self) -> bool {
         self.inner.grown.swap(false, Ordering::Relaxed)
@@ -203,7 +225,7 @@ impl Store {
         self.inner.grown.store(true, Ordering::Relaxed);
     }
 
-    /// Has [`Store::make_durable`] sync a file.
+    /// Has [`Store::make_durable`] sync a file and the directories that lead to it.
     pub(crate) fn note_needed(&self, path: &Path) {
         if self.durability() == Durability::Image {
             self.unsynced().insert(path.to_owned());

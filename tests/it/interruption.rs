@@ -176,3 +176,44 @@ fn catches_term(child: &Child) -> bool {
     let caught = caught.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
     caught.is_some_and(|set| set & (1 << (15 - 1)) != 0)
 }
+
+/// The files that are marked as synced.
+fn synced(rbuild: &Rbuild) -> String {
+    let find = "find version images-v1 tags-v1 blobs layers-v1/*/*/layer -type f -perm 0444 | sort";
+    command::shell(rbuild.store(), find)
+}
+
+#[test]
+fn what_was_left_unsynced_is_synced_by_the_next_build_that_needs_it() {
+    let rbuild = rbuild();
+    let context = Context::new("FROM scratch\nCOPY a b /\nCOPY b /c\n")
+        .with("a", "a")
+        .with("b", "b");
+    // Nothing is synced, as if the process had been killed each time before it came to that.
+    let path = context.path().to_str().expect("scratch paths are UTF-8");
+    let args = ["build", "-q", "-t", "built", path];
+    let mut without = rbuild.command(args);
+    without.env("RBUILD_SYNC", "none");
+    command::run(&mut without).succeeded();
+    assert_eq!(synced(&rbuild), "");
+    rbuild.build(context.path(), &["-t", "built"]);
+    let all = synced(&rbuild);
+    // Two layers, config and manifest, the image, its name, the store itself.
+    assert_eq!(all.lines().count(), 7, "{all}");
+    for kind in ["version", "images-v1/", "tags-v1/", "blobs/"] {
+        command::shell(
+            rbuild.store(),
+            &format!("find {kind} -type f -exec chmod 644 {{}} +"),
+        );
+        assert_ne!(synced(&rbuild), all, "{kind}");
+        let progress = Progress::parse(&rbuild.build(context.path(), &["-t", "built"]));
+        assert_eq!(progress.ran(&["COPY a", "COPY b"]), [""; 0]);
+        assert_eq!(synced(&rbuild), all, "{kind}");
+    }
+    // Another name relies on the same.
+    command::shell(rbuild.store(), "chmod 644 images-v1/* blobs/sha256/*");
+    rbuild.run(["tag", "built", "again"]).succeeded();
+    let synced = synced(&rbuild);
+    assert!(synced.contains("images-v1/"), "{synced}");
+    assert_eq!(synced.matches("tags-v1/").count(), 2, "{synced}");
+}

@@ -132,6 +132,8 @@ fn damaged_layers_are_found_and_dropped_with_the_images_that_need_them() {
 fn flip(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[at] ^= 1;
+    // What is durable is read-only.
+    fs::remove_file(path).unwrap();
     fs::write(path, bytes).unwrap();
 }
 

@@ -88,6 +88,15 @@ fn a_store_is_made_once_and_opened_again() {
 }
 
 #[test]
+fn a_version_that_a_power_failure_emptied_is_written_again() {
+    let (_directory, store) = new();
+    fs::write(store.version_file(), "").unwrap();
+    fs::create_dir(store.root().join("blobs")).unwrap();
+    Store::open(store.root()).unwrap();
+    assert_eq!(fs::read(store.version_file()).unwrap(), VERSION_TEXT);
+}
+
+#[test]
 fn another_version_and_another_directory_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("version"), "rbuild store 7\n").unwrap();

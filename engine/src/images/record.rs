@@ -50,11 +50,9 @@ impl Engine {
     ) -> Result<Recorded, ImageError> {
         let store = self.store();
         let held = self.hold_layers(&documents.id.to_string(), layers)?;
-        let known = store.images().get(documents.id)?;
-        let known = known.is_some_and(|known| known.layers == layers);
         let config = (documents.id, documents.config);
         let all = || [config].into_iter().chain(documents.manifest);
-        let are_there = || all().all(|(digest, _)| store.blobs().contains(digest));
+        let are_durable = || all().all(|(digest, _)| store.blobs().is_durable(digest));
         let put = || {
             for (digest, bytes) in all() {
                 store.blobs().put(digest, bytes)?;
@@ -62,20 +60,22 @@ impl Engine {
             store.make_durable(&held)
         };
         // What takes long is done before a collector has to wait for it.
-        if known && are_there() {
+        if are_durable() {
             store.make_durable(&held)?;
         } else {
             put()?;
         }
         let roots = store.share_roots()?;
-        if !are_there() {
+        if !are_durable() {
             put()?;
         }
-        if !known || store.images().get(documents.id)?.is_none() {
+        let known = store.images().get(documents.id)?;
+        let known = known.filter(|known| known.layers == layers);
+        if known.is_none() || !store.images().is_durable(documents.id) {
             store.images().put(&Image {
                 id: *documents.id,
                 layers: layers.to_vec(),
-                stored: SystemTime::now(),
+                stored: known.map_or_else(SystemTime::now, |known| known.stored),
             })?;
         }
         Ok(Recorded {
@@ -115,6 +115,7 @@ impl Engine {
         };
         if let Some(latest) = self.base_tag(reference)?
             && (latest.name == name && latest.image == *id && latest.manifest == manifest)
+            && self.store().images().is_name_durable(&name)
         {
             return Ok(());
         }

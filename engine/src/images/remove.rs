@@ -6,7 +6,7 @@ use layer::Digest;
 
 use super::find::Found;
 use super::names;
-use super::record::Origin;
+use super::record::{Documents, Origin};
 use crate::engine::Engine;
 use crate::error::ImageError;
 
@@ -26,8 +26,13 @@ impl Engine {
             return Err(ImageError::FixedName(new.familiar()));
         }
         let found = self.find_image(name)?;
-        let held = self.hold_layers(name, &found.image.layers)?;
-        self.store().make_durable(&held)?;
+        let (config, _) = self.image_config(name, &found.image.id)?;
+        let documents = Documents {
+            id: &found.image.id,
+            config: &config,
+            manifest: None,
+        };
+        let _recorded = self.record_image(documents, &found.image.layers)?;
         self.name_image(new, &found.image.id, None, Origin::User)
     }
 

@@ -149,7 +149,7 @@ async fn implied_directories_are_as_the_layers_below_have_them() {
         .map(|entry| entry.expect("an entry").file_name())
         .collect();
     left.sort();
-    assert_eq!(left, ["durable", "index", "layer", "tar"]);
+    assert_eq!(left, ["index", "layer", "tar"]);
 }
 
 #[tokio::test]
