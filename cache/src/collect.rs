@@ -13,23 +13,28 @@
 //! the roots, so that those who finish a build wait for milliseconds at most. Removal is a rename; the bytes are deleted
 //! afterwards. Records that lead to removed layers go last: until then they count as absent.
 //!
-//! One collector works at a time, and one more waits: what is added while the first works is seen by the second.
+//! One background collector works at a time, and one more waits for its turn: what is added while the first works is seen
+//! by the second. If limits cannot be kept because something is in use, a third waits for that to end.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use layer::DiffId;
 
 use crate::error::{Error, IoContext as _};
-use crate::lock::{Mode, Range};
-use crate::policy::{Disk, Prune, choose};
+use crate::lock::{Mode, Range, RangeLock};
+use crate::policy::{Choice, Disk, Prune, choose};
 use crate::usage::{Item, Kind, Needs, Roots, Usage};
 use crate::{Bucket, Store};
 
 /// How many items are removed while others wait.
 const BATCH: usize = 32;
-/// The pause between two looks at whether another collector has ended.
+/// The first pause between two looks at whether something has ended.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long a decision that waits for something in use stays good: others may come into use, and go out of it.
+const GOOD_FOR: Duration = Duration::from_secs(30);
 
 /// What nobody needs, and what only saves work.
 const MEMORIES: [Bucket; 8] = [
@@ -89,19 +94,71 @@ impl<'a> Collector<'a> {
     /// What [`Collector::collect`] would remove now.
     pub fn choose(&self, prune: &Prune) -> Result<Collected, Error> {
         let usage = self.usage()?;
-        let chosen = choose(&usage.items, prune, self.store.disk()?, SystemTime::now());
+        let items = self.decide(&usage, prune)?.remove;
         Ok(Collected {
-            items: chosen.into_iter().cloned().collect(),
+            items: items.into_iter().cloned().collect(),
         })
     }
 
     /// Removes what is to be removed and is not in use.
     pub fn collect(&self, prune: &Prune) -> Result<Collected, Error> {
+        let mut collected = Collected::default();
+        self.collect_once(prune, &mut collected)?;
+        Ok(collected)
+    }
+
+    /// Waits for its turn and collects, and again when what was in use has ended, until the limits are kept. Leaves it to
+    /// others who wait already: they will see what there is to see.
+    pub fn collect_in_turn(&self, prune: &Prune) -> Result<Collected, Error> {
+        let mut collected = Collected::default();
+        while let Some(turn) = self.turn()? {
+            let awaited = self.collect_once(prune, &mut collected)?;
+            drop(turn);
+            if awaited.is_empty() {
+                break;
+            }
+            let Some(_waiting) = self.lock("later")? else {
+                break;
+            };
+            self.wait_for_any(&awaited)?;
+        }
+        Ok(collected)
+    }
+
+    /// Waits until nobody else collects; not if somebody else waits already.
+    fn turn(&self) -> Result<Option<RangeLock>, Error> {
+        let Some(_next) = self.lock("next")? else {
+            return Ok(None);
+        };
+        loop {
+            if let Some(now) = self.lock("now")? {
+                return Ok(Some(now));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Takes a part in turns, if it is free.
+    fn lock(&self, part: &str) -> Result<Option<RangeLock>, Error> {
+        let range = Range::key("collector", part.as_bytes());
+        self.store.try_lock(range, Mode::Exclusive)
+    }
+
+    fn decide<'u>(&self, usage: &'u Usage, prune: &Prune) -> Result<Choice<'u>, Error> {
+        let disk = self.store.disk()?;
+        Ok(choose(&usage.items, prune, disk, SystemTime::now()))
+    }
+
+    /// Removes what is to be removed, and gives what would have to go too and is in use.
+    fn collect_once(&self, prune: &Prune, collected: &mut Collected) -> Result<Vec<Item>, Error> {
         self.store.sweep()?;
-        let chosen = self.choose(prune)?;
-        let mut removed = Vec::new();
-        for batch in chosen.items.chunks(BATCH) {
-            removed.extend(self.remove(batch)?);
+        let usage = self.usage()?;
+        let choice = self.decide(&usage, prune)?;
+        let mut awaited: Vec<Item> = choice.awaited.into_iter().cloned().collect();
+        for batch in choice.remove.chunks(BATCH) {
+            let (removed, left) = self.remove(batch)?;
+            collected.items.extend(removed);
+            awaited.extend(left);
         }
         self.forget_lost()?;
         if prune.memories {
@@ -110,43 +167,48 @@ impl<'a> Collector<'a> {
             }
         }
         self.store.sweep()?;
-        Ok(Collected { items: removed })
+        Ok(awaited)
     }
 
-    /// Waits for its turn and collects; not if somebody else waits already, who will see what there is to see.
-    pub fn collect_in_turn(&self, prune: &Prune) -> Result<Option<Collected>, Error> {
-        let [waiting, working] =
-            ["next", "now"].map(|name| Range::key("collector", name.as_bytes()));
-        let Some(next) = self.store.try_lock(waiting, Mode::Exclusive)? else {
-            return Ok(None);
-        };
-        let _now = loop {
-            if let Some(now) = self.store.try_lock(working, Mode::Exclusive)? {
-                break now;
+    /// Waits until one of the items is not in use any more, or somebody should look anew.
+    fn wait_for_any(&self, items: &[Item]) -> Result<(), Error> {
+        let begun = Instant::now();
+        let mut pause = PAUSE;
+        while begun.elapsed() < GOOD_FOR {
+            for item in items {
+                if !self.is_used(item)? {
+                    return Ok(());
+                }
             }
-            std::thread::sleep(PAUSE);
-        };
-        drop(next);
-        self.collect(prune).map(Some)
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Ok(())
     }
 
-    /// Removes those of the items that nobody needs now.
-    fn remove(&self, items: &[Item]) -> Result<Vec<Item>, Error> {
+    fn is_used(&self, item: &Item) -> Result<bool, Error> {
+        match (item.kind, item.id.parse::<DiffId>()) {
+            (Kind::Layer, Ok(layer)) => self.store.layers().is_used(&layer),
+            (Kind::CacheMount, _) => self.store.mounts().is_used(&item.id),
+            (Kind::Layer | Kind::Context, _) => Ok(false),
+        }
+    }
+
+    /// Removes those of the items that nobody needs now, and gives those that went and those that are in use.
+    fn remove(&self, items: &[&Item]) -> Result<(Vec<Item>, Vec<Item>), Error> {
         let _alone = self.store.reserve_roots()?;
         let needs = Needs::find(self.store, &(self.roots)()?, self.named)?;
-        let mut removed = Vec::new();
-        for item in items {
+        let (mut removed, mut used) = (Vec::new(), Vec::new());
+        for &item in items {
             let gone = match item.kind {
                 Kind::Layer => match item.id.parse::<DiffId>() {
                     Ok(layer) if !needs.layers.contains_key(&layer) => {
                         self.store.layers().remove(&layer)?
                     }
-                    _ => false,
+                    _ => continue,
                 },
-                Kind::CacheMount => {
-                    !self.store.mounts().is_pinned(&item.id)
-                        && self.store.mounts().remove(&item.id)?
-                }
+                Kind::CacheMount if self.store.mounts().is_pinned(&item.id) => continue,
+                Kind::CacheMount => self.store.mounts().remove(&item.id)?,
                 Kind::Context => {
                     let path = self.store.directory(Bucket::Contexts).join(&item.id);
                     self.store.discard(&path)?;
@@ -155,9 +217,11 @@ impl<'a> Collector<'a> {
             };
             if gone {
                 removed.push(item.clone());
+            } else if self.is_used(item)? {
+                used.push(item.clone());
             }
         }
-        Ok(removed)
+        Ok((removed, used))
     }
 
     /// Removes the images without a name that have lost layers, documents that no image has, and records that lead

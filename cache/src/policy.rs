@@ -1,11 +1,12 @@
 //! Which items are removed: a pure function over a snapshot of the store.
 //!
 //! The rules are those of BuildKit's prune. What is needed, in use or pinned stays. Of the rest, what was used last longest
-//! ago goes first: all of it, or without a limit's being exceeded as much as brings the space below the limit.
+//! ago goes first: all of it, or with limits as much as brings the space below them. What is only in use counts as used
+//! space, as it will stay when its user has ended; what images and containers need does not.
 
 use std::time::{Duration, SystemTime};
 
-use crate::usage::{Item, Kind};
+use crate::usage::{Item, Kept, Kind};
 
 /// How much space the cache may take. Bytes; 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,12 +98,22 @@ impl Filter {
     }
 }
 
-/// The items to remove, the one that was used longest ago first.
-pub fn choose<'a>(items: &'a [Item], prune: &Prune, disk: Disk, now: SystemTime) -> Vec<&'a Item> {
+/// What is decided of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Choice<'a> {
+    /// The items to remove, the one that was used longest ago first.
+    pub remove: Vec<&'a Item>,
+    /// What somebody uses now and would have to go too, for the limits to be kept.
+    pub awaited: Vec<&'a Item>,
+}
+
+/// Decides which items are removed.
+pub fn choose<'a>(items: &'a [Item], prune: &Prune, disk: Disk, now: SystemTime) -> Choice<'a> {
     let age = |item: &Item| now.duration_since(item.used).unwrap_or_default();
-    let loose = || items.iter().filter(|item| item.kept.is_empty());
-    let mut candidates: Vec<&Item> = loose()
-        .filter(|item| age(item) >= prune.unused_for)
+    let is_loose = |item: &Item| item.kept.iter().all(|why| *why == Kept::InUse);
+    let mut candidates: Vec<&Item> = items
+        .iter()
+        .filter(|item| is_loose(item) && age(item) >= prune.unused_for)
         .filter(|item| prune.filters.iter().all(|filter| filter.fits(item)))
         .collect();
     candidates.sort_by(|one, other| {
@@ -110,19 +121,31 @@ pub fn choose<'a>(items: &'a [Item], prune: &Prune, disk: Disk, now: SystemTime)
             .cmp(&other.used)
             .then_with(|| one.id.cmp(&other.id))
     });
-    let used: u64 = loose().map(|item| item.size).sum();
+    let (free, in_use): (Vec<&Item>, Vec<&Item>) = candidates
+        .into_iter()
+        .partition(|item| item.kept.is_empty());
+    let used: u64 = items
+        .iter()
+        .filter(|item| is_loose(item))
+        .map(|item| item.size)
+        .sum();
     let Some(keep) = prune.limits.keep(used, disk) else {
-        return candidates;
+        let awaited = Vec::new();
+        return Choice {
+            remove: free,
+            awaited,
+        };
     };
     let mut left = used;
-    candidates
-        .into_iter()
-        .take_while(|item| {
-            let exceeds = left > keep;
-            left = left.saturating_sub(item.size);
-            exceeds
-        })
-        .collect()
+    let mut exceeds = |item: &&Item| {
+        let exceeds = left > keep;
+        left = left.saturating_sub(item.size);
+        exceeds
+    };
+    Choice {
+        remove: free.into_iter().take_while(&mut exceeds).collect(),
+        awaited: in_use.into_iter().take_while(&mut exceeds).collect(),
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use layer::{ContentDigest, Digest};
 
 use super::*;
 use crate::usage::Kept;
-use crate::{Filter, Image, Layer, Sharing, Tag};
+use crate::{Filter, Image, Layer, Limits, Sharing, Tag};
 
 fn new() -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -138,6 +138,36 @@ fn a_layer_is_held_from_its_commit_on_also_by_other_processes() {
     assert_eq!(all(&store), [""; 0]);
     drop(again);
     assert_eq!(all(&store).len(), 1);
+}
+
+#[test]
+fn limits_are_kept_once_what_was_in_use_is_not_any_more() {
+    let (_directory, store) = new();
+    let other = Store::open(store.root()).unwrap();
+    let held = add(&other, "held");
+    let (held_id, loose) = (held.diff_id, add(&store, "loose").diff_id);
+    let prune = Prune {
+        limits: Limits {
+            max_used: 1,
+            ..Limits::default()
+        },
+        ..Prune::default()
+    };
+    let collected = std::thread::scope(|scope| {
+        let collecting = scope.spawn(|| {
+            let roots = || Ok(Roots::default());
+            let collector = Collector::new(&store, &roots, &|_| true);
+            collector.collect_in_turn(&prune).unwrap().items
+        });
+        while store.layers().contains(&loose) {
+            std::thread::yield_now();
+        }
+        assert!(store.layers().contains(&held_id));
+        drop(held);
+        collecting.join().unwrap()
+    });
+    let ids: Vec<_> = collected.into_iter().map(|item| item.id).collect();
+    assert_eq!(ids, [loose, held_id].map(|id| id.to_string()));
 }
 
 #[test]

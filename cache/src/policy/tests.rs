@@ -26,8 +26,11 @@ fn now() -> SystemTime {
 }
 
 fn chosen(items: &[Item], prune: &Prune) -> Vec<String> {
-    let chosen = choose(items, prune, DISK, now());
-    chosen.into_iter().map(|item| item.id.clone()).collect()
+    ids(choose(items, prune, DISK, now()).remove)
+}
+
+fn ids(items: Vec<&Item>) -> Vec<String> {
+    items.into_iter().map(|item| item.id.clone()).collect()
 }
 
 fn items() -> Vec<Item> {
@@ -107,6 +110,29 @@ fn what_images_need_does_not_count_against_the_limit() {
         ..Prune::default()
     };
     assert_eq!(chosen(&items, &prune), [""; 0]);
+}
+
+#[test]
+fn what_is_in_use_counts_against_the_limit_and_is_waited_for_if_nothing_else_helps() {
+    let mut items = items();
+    items[0].kept.push(Kept::InUse);
+    for (max_used, removed, awaited) in [
+        (30, vec![], vec![]),
+        (20, vec!["sha256:old"], vec![]),
+        (10, vec!["sha256:old", "sha256:middle"], vec![]),
+        (9, vec!["sha256:old", "sha256:middle"], vec!["sha256:new"]),
+    ] {
+        let prune = Prune {
+            limits: Limits {
+                max_used,
+                ..Limits::default()
+            },
+            ..Prune::default()
+        };
+        let choice = choose(&items, &prune, DISK, now());
+        assert_eq!(ids(choice.remove), removed, "{max_used}");
+        assert_eq!(ids(choice.awaited), awaited, "{max_used}");
+    }
 }
 
 #[test]
