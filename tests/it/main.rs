@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod bad_network;
+mod bombs;
 mod builds;
 mod cache;
 mod containers;

@@ -79,6 +79,29 @@ pub fn run(command: &mut Command) -> Outcome {
     )
 }
 
+/// Runs a command to its end; gives how many bytes of memory it had at most, too. It must write little, since that is kept
+/// back until the end.
+#[track_caller]
+pub fn measure(command: &Command) -> (Outcome, u64) {
+    let python = "import os, sys; child = os.spawnvp(os.P_NOWAIT, sys.argv[2], sys.argv[2:]); _, status, usage = os.wait4(child, 0); \
+         open(sys.argv[1], 'w').write(str(usage.ru_maxrss)); sys.exit(os.waitstatus_to_exitcode(status))";
+    let directory = crate::scratch();
+    let peak = directory.path().join("peak");
+    let mut wrapped = Command::new("python3");
+    wrapped.args(["-c", python]).arg(&peak);
+    wrapped.arg(command.get_program()).args(command.get_args());
+    wrapped.env_clear().envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let outcome = run(&mut wrapped);
+    let kibibytes = std::fs::read_to_string(&peak)
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok());
+    (outcome, kibibytes.expect("the kernel counts it") << 10)
+}
+
 /// Runs a program that must end well; gives its standard output.
 #[track_caller]
 pub fn must(program: &str, args: &[&str]) -> String {
