@@ -125,8 +125,8 @@ fn archives_of_add_that_become_large_take_little_memory() {
         write(&context.join("evil.tar"), &archive);
         let rbuild = rbuild();
         let mut build = rbuild.command(["build", "--progress=plain"]);
-        let (built, memory) = command::measure(build.arg(context.path()));
-        built.succeeded();
+        let (outcome, memory) = command::measure(build.arg(context.path()));
+        outcome.succeeded();
         assert!(memory < MEMORY_MAX, "{compressor}: {memory} bytes");
     }
 }
@@ -194,8 +194,8 @@ fn a_directory_of_many_entries_is_of_use() {
     let dest = directory.path().join("tree.tar");
     let output = format!("type=tar,dest={}", dest.display());
     let mut build = rbuild.command(["build", "--progress=plain", "--output", &output]);
-    let (built, memory) = command::measure(build.arg(context.path()));
-    built.succeeded();
+    let (outcome, memory) = command::measure(build.arg(context.path()));
+    outcome.succeeded();
     // A step has all it copies in mind at once.
     let allowed = ENTRIES * 2048 + (48 << 20);
     assert!(memory < allowed, "{memory} bytes, and not {allowed}");

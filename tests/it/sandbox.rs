@@ -3,7 +3,7 @@
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use testkit::command;
@@ -299,6 +299,59 @@ fn processes_that_multiply_end_with_the_step() {
     child.kill().expect("it runs");
     child.wait().expect("it was killed");
     assert_gone(&marker);
+}
+
+/// Processes in a cgroup of the one who starts the program are in it whole: what it is limited to holds for steps and
+/// containers, and who ends it ends them.
+#[test]
+fn the_cgroup_of_the_caller_holds_its_steps_and_containers() {
+    let rbuild = rbuild();
+    rbuild.build(Context::new("FROM @busybox\n").path(), &["-t", "box"]);
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
+    let unified = mounts.lines().find_map(|line| {
+        let fields: Vec<_> = line.split(' ').collect();
+        (fields[2] == "cgroup2").then(|| PathBuf::from(fields[1]))
+    });
+    let name = format!("rbuild-test-{}", std::process::id());
+    let place = unified
+        .expect("the unified hierarchy is mounted")
+        .join(&name);
+    let marker = format!("1001.{}", std::process::id());
+    let step = Context::new(&format!("FROM box\nRUN sleep {marker}\n"));
+    let step = step.path().to_str().expect("scratch paths are UTF-8");
+    for args in [
+        &["build", step][..],
+        &["run", "-d", "--network=none", "box", "sleep", &marker],
+    ] {
+        std::fs::create_dir(&place).expect("root makes cgroups");
+        let plain = rbuild.command(args);
+        let mut inside = Command::new("sh");
+        inside
+            .args(["-euc", "echo 0 > $0/cgroup.procs; exec \"$@\""])
+            .arg(&place)
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .envs(
+                plain
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
+        inside.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = inside.spawn().expect("there is a shell");
+        wait_until(PATIENCE, "it does not start", || running(&marker) > 0);
+        let found = command::must("pgrep", &["-f", &format!("^sleep {marker}")]);
+        let cgroup = std::fs::read_to_string(format!("/proc/{}/cgroup", found.trim()));
+        let cgroup = cgroup.expect("it runs");
+        let below = format!("/{name}/rbuild/");
+        assert!(cgroup.contains(&below), "{args:?}: {cgroup}");
+        std::fs::write(place.join("cgroup.kill"), "1").expect("root ends cgroups");
+        child.wait().expect("it was started");
+        assert_gone(&marker);
+        let script = format!("find {} -depth -type d -exec rmdir {{}} +", place.display());
+        wait_until(PATIENCE, "it is not empty", || {
+            command::run(Command::new("sh").args(["-c", &script])).code == 0
+        });
+    }
 }
 
 /// How many processes of the host have `marker` among their arguments.

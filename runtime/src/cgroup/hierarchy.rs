@@ -52,6 +52,11 @@ impl Hierarchy {
         old
     }
 
+    /// The cgroup that this process is in.
+    pub(super) fn own(&self) -> Option<PathBuf> {
+        self.member(&std::fs::read("/proc/self/cgroup").ok()?)
+    }
+
     /// The cgroup that a process is in.
     pub(super) fn of(&self, pid: u32) -> Option<PathBuf> {
         let cgroups = std::fs::read(format!("/proc/{pid}/cgroup")).ok()?;
@@ -80,6 +85,11 @@ impl Hierarchy {
         };
         plain(inside).then(|| self.mount_point.join(inside))
     }
+}
+
+/// Whether a cgroup can have processes in it, and not only threads, by its type, which the old hierarchies have not.
+pub(super) fn holds_processes(cgroup: &Path) -> bool {
+    std::fs::read_to_string(cgroup.join("cgroup.type")).map_or(true, |kind| kind.trim() == "domain")
 }
 
 /// Undoes the octal escapes of `mountinfo`.

@@ -2,7 +2,8 @@
 //!
 //! All cgroups of a process are below one of its own, `rbuild/<pid>-<number>`, which it holds locked: an unlocked one was
 //! left by a process that died, and whoever comes next kills what is in it and removes it. The policy is attached to
-//! that parent once. A sandbox's own cgroup is used again by a later one, as making one costs more than a mount.
+//! that parent once. A sandbox's own cgroup is used again by a later one, as making one costs more than a mount. All of
+//! them are below the cgroup that the process itself is in, whose limits so hold for its sandboxes too.
 //!
 //! The unified hierarchy is used where it is mounted, also beside the old ones: a process is born in its cgroup, where
 //! joining later would stall every fork of the machine. Without it the old `devices` hierarchy serves.
@@ -69,9 +70,13 @@ impl Cgroups {
     /// As [`Cgroups::new`] on a certain hierarchy.
     fn on(hierarchy: Option<Hierarchy>) -> Arc<Self> {
         let own = hierarchy.and_then(|hierarchy| {
-            let common = hierarchy.mount_point.join(COMMON);
-            sweep::dead(&common);
-            Own::new(hierarchy, &common).ok()
+            // A cgroup of threads can have no cgroups of processes below it.
+            let places = [hierarchy.own(), Some(hierarchy.mount_point.clone())];
+            places.into_iter().flatten().find_map(|place| {
+                let common = place.join(COMMON);
+                sweep::dead(&common);
+                Own::new(&hierarchy, &common).ok()
+            })
         });
         Arc::new(Self {
             own,
@@ -134,8 +139,13 @@ impl Drop for Cgroups {
 }
 
 impl Own {
-    fn new(hierarchy: Hierarchy, common: &Path) -> Result<Self, Errno> {
+    fn new(hierarchy: &Hierarchy, common: &Path) -> Result<Self, Errno> {
         make_directory(common)?;
+        if !hierarchy::holds_processes(common) {
+            // Empty, or another's for whom it is of no use either.
+            let _ = rmdir(common);
+            return Err(Errno::OPNOTSUPP);
+        }
         for attempt in 0_u32.. {
             let path = common.join(format!("{}-{attempt}", std::process::id()));
             match mkdir(&path, Mode::from_raw_mode(0o755)) {
@@ -158,7 +168,7 @@ impl Own {
                 Version::Devices => devices::confine_old(&path),
             };
             return Ok(Self {
-                hierarchy,
+                hierarchy: hierarchy.clone(),
                 path,
                 confines_devices: confined.is_ok(),
                 _lock: directory,
