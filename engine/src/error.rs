@@ -45,6 +45,9 @@ pub enum FileError {
     /// A pattern that Go's `filepath.Match` refuses.
     #[error("`{0}` is not a valid pattern")]
     BadPattern(String),
+    /// A pattern that no ignore file could have.
+    #[error(transparent)]
+    Ignore(#[from] frontend::ignore::IgnoreError),
     /// A path that cannot be in a layer.
     #[error("`{0}` is not a valid path")]
     BadPath(String),

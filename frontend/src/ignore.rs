@@ -47,6 +47,20 @@ impl Ignore {
         Ok(Self { rules })
     }
 
+    /// The patterns of `COPY --exclude` and `--parents`, by the same rules.
+    pub fn of_patterns<'a>(
+        patterns: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, IgnoreError> {
+        let patterns = patterns.into_iter().enumerate();
+        let patterns = patterns.map(|(index, pattern)| (index + 1, pattern.trim().as_bytes()));
+        let rules = patterns
+            .filter(|(_, pattern)| !pattern.is_empty())
+            .map(|(number, pattern)| Rule::parse(pattern, number));
+        Ok(Self {
+            rules: rules.collect::<Result<_, _>>()?,
+        })
+    }
+
     /// Whether no rule is there, so that nothing is excluded.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
@@ -62,6 +76,14 @@ impl Ignore {
             }
         }
         excluded
+    }
+
+    /// Whether something below a directory may be excluded that itself is not.
+    pub fn may_exclude_below(&self, directory: &[u8]) -> bool {
+        let below = [directory, b"/"].concat();
+        self.rules
+            .iter()
+            .any(|rule| !rule.exception && rule.could_match_below(&below))
     }
 
     /// Whether something below an excluded directory may be taken back in, so that a walk must go into it.

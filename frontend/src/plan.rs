@@ -213,6 +213,8 @@ pub struct Copy {
     pub chown: Option<String>,
     /// `--chmod`.
     pub chmod: Option<Chmod>,
+    /// `--exclude`: patterns of what is left out, relative to each source.
+    pub exclude: Vec<String>,
     /// Archives among the sources are unpacked (`ADD` from the context).
     pub unpack: bool,
     /// `--link`: the layer is made as if there was nothing below it, so that it is the same on any base.
@@ -224,6 +226,13 @@ pub struct Copy {
 pub enum CopyItem {
     /// A path or a pattern by the rules of Go's `filepath.Match`, cleaned, relative to the root of the source.
     Path(String),
+    /// A source of `--parents`: what matches `pattern` below `pivot`, with the directories in between.
+    Parents {
+        /// As [`CopyItem::Path`]; empty for the root.
+        pivot: String,
+        /// A path or a pattern by the rules of ignore files, cleaned, relative to the pivot.
+        pattern: String,
+    },
     /// A here-document: a file of mode 0644 with this name.
     Inline {
         /// The file's name when the destination is a directory.

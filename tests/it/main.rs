@@ -10,6 +10,7 @@ mod bombs;
 mod builds;
 mod cache;
 mod containers;
+mod copies;
 mod escapes;
 mod hostile;
 mod interruption;

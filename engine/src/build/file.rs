@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 
+use frontend::pattern::has_wildcard;
 use frontend::plan::{Copy, CopyItem, MakeDirectory, Source};
 use layer::{Metadata, Timestamp, View};
 use solver::KeyWriter;
@@ -10,9 +11,10 @@ use solver::KeyWriter;
 use super::Build;
 use crate::builds::Listing;
 use crate::error::{FileError, StepError};
+use crate::files::filter::Filter;
 use crate::files::node::{File, Kind, LinkNumbers, Node};
 use crate::files::planner::{Owner, Planner};
-use crate::files::select::{Selected, Tree, select};
+use crate::files::select::{Selected, Tree, base_name, select};
 use crate::files::view::ViewTree;
 use crate::rootfs::{Layer, Rootfs};
 
@@ -38,12 +40,23 @@ impl Selection {
     /// Finds everything that `copy` names.
     pub(super) fn find(build: &Build, copy: &Copy, tree: &dyn Tree) -> Result<Self, FileError> {
         let mut found = Vec::with_capacity(copy.items.len());
+        let filter = Filter::except(&copy.exclude)?;
         for item in &copy.items {
             found.push(match item {
-                CopyItem::Path(path) => match select(tree, path)? {
+                CopyItem::Path(path) => match select(tree, path, &filter)? {
                     Some(files) => Found::Files(files),
                     None => return Err(missing(build, copy, path)),
                 },
+                CopyItem::Parents { pivot, pattern } => {
+                    let files = select(tree, pivot, &filter.only(pattern)?)?;
+                    let plain = !has_wildcard(pivot) && !has_wildcard(pattern);
+                    let path = format!("{pivot}/{pattern}");
+                    let is_there = || tree.node_at(path.as_bytes(), &Filter::nothing());
+                    match files {
+                        Some(files) if !plain || is_there()?.is_some() => Found::Files(files),
+                        _ => return Err(missing(build, copy, path.trim_start_matches('/'))),
+                    }
+                }
                 CopyItem::Inline { name, content } => Found::Inline {
                     name: name.clone(),
                     node: Box::new(inline(content, build.now())),
@@ -85,11 +98,6 @@ impl Selection {
     }
 }
 
-/// The last component of a path; empty for the root.
-fn base_name(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
-}
-
 fn missing(build: &Build, copy: &Copy, path: &str) -> FileError {
     if copy.from == Source::Context {
         if let Some(ignore_file) = build.context().ignore_file_hiding(path) {
@@ -126,6 +134,7 @@ fn inline(content: &str, now: Timestamp) -> Node {
             source: layer::FileSource::Bytes(bytes),
             link: None,
         }),
+        passed: false,
     }
 }
 
@@ -209,7 +218,7 @@ pub(super) fn write(
 /// A layer that holds what is at `path` in the context, at that path.
 pub(super) fn context_layer(build: &Build, path: &str) -> Result<Layer, StepError> {
     let path = path.trim_matches('/').as_bytes();
-    let node = build.context().node_at(path)?;
+    let node = build.context().node_at(path, &Filter::default())?;
     let node = node.ok_or_else(|| FileError::NotFound {
         path: String::from_utf8_lossy(path).into_owned(),
         place: "the build context".to_owned(),

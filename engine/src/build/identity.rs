@@ -120,7 +120,7 @@ fn source(key: &mut KeyWriter, source: &Source) {
 
 /// A copy: what it names. The caller adds the content of what it copies from the context.
 pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter {
-    let mut key = KeyWriter::new("rbuild copy", 2);
+    let mut key = KeyWriter::new("rbuild copy", 3);
     source(&mut key, &copy.from);
     key.list(&copy.items, |key, item| match item {
         CopyItem::Path(path) => {
@@ -129,6 +129,9 @@ pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter
         CopyItem::Inline { name, content } => {
             key.variant(1).text(name).text(content);
         }
+        CopyItem::Parents { pivot, pattern } => {
+            key.variant(2).text(pivot).text(pattern);
+        }
     });
     key.text(&copy.dest);
     key.option(copy.chown.as_ref(), |key, chown| {
@@ -136,6 +139,9 @@ pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter
     });
     key.option(copy.chmod.as_ref(), |key, chmod| {
         key.text(&chmod.to_string());
+    });
+    key.list(&copy.exclude, |key, pattern| {
+        key.text(pattern);
     });
     key.truth(copy.unpack).truth(copy.link);
     write_epoch(&mut key, epoch);
@@ -186,6 +192,7 @@ mod tests {
             dest: "/app/".into(),
             chown: Some("1:1".into()),
             chmod: "755".parse().ok(),
+            exclude: Vec::new(),
             unpack: false,
             link: false,
         };
@@ -204,7 +211,7 @@ mod tests {
             [
                 "6b672abf71ab5629e57146b88dc2c87989b366c660a24300eb98fb3549e8c0d9",
                 "deceb9bfd97118db2bac76fabc2dfe4e24fb9129debdfa7079065de63669056f",
-                "fb450003c913fdff231ee39c231c9c0440eb022a2e55682d36581c42c26cd9e4",
+                "57055f628d48e8eb9f26a0c21a2e2fcc774f2287a75ee4a1cd86eccb6fd874f4",
                 "8155e39551e091fa2b5f0ccfdefb0332b554dc10c5be2415d8324f4cee132e52",
             ]
         );

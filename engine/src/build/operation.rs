@@ -13,6 +13,7 @@ use super::{Build, identity, run};
 use crate::builds::parts_of;
 use crate::error::StepError;
 use crate::event::Phase;
+use crate::files::filter::Filter;
 use crate::files::select::Tree;
 use crate::progress::Row;
 use crate::rootfs::Rootfs;
@@ -79,7 +80,7 @@ impl StepOperation {
                 for path in context_binds(run) {
                     let path = path.trim_matches('/').as_bytes();
                     // One that has gone since its digest was taken is told by its absence.
-                    if let Ok(Some(node)) = build.context().node_at(path) {
+                    if let Ok(Some(node)) = build.context().node_at(path, &Filter::default()) {
                         inputs.files.tree(path, &node);
                     }
                 }

@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::error::{FileError, StepError};
 use crate::event::Phase;
 use crate::files::context::Context;
+use crate::files::filter::Filter;
 use crate::files::node::LinkNumbers;
 use crate::files::select::Tree;
 use crate::images::ResolvedImage;
@@ -151,7 +152,8 @@ impl Build {
         let (build, path) = (Arc::clone(self), path.to_owned());
         blocking(move || {
             let mut key = KeyWriter::new("rbuild context mount", 1);
-            let node = build.context.node_at(path.trim_matches('/').as_bytes())?;
+            let path_bytes = path.trim_matches('/').as_bytes();
+            let node = build.context.node_at(path_bytes, &Filter::default())?;
             let node = node.ok_or_else(|| not_in_context(&path))?;
             node.encode(&mut key, &mut LinkNumbers::default());
             Ok(ContentDigest::from_bytes(key.finish()))

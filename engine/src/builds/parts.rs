@@ -1,6 +1,8 @@
 //! What each kind of step depends on, in the words of the Dockerfile. What takes no part in cache keys is left out here too
 //! ([`crate::build`]'s identities).
 
+use std::borrow::Cow;
+
 use frontend::plan::{
     CacheMount, Copy, CopyItem, Mount, MountKind, Network, Run, Sharing, Source, StepKind,
 };
@@ -129,10 +131,13 @@ fn name(source: &Source) -> String {
 
 fn copy(inputs: &mut Inputs, copy: &Copy) {
     inputs.part("source", name(&copy.from));
-    let mut paths = Vec::new();
+    let mut paths: Vec<Cow<'_, str>> = Vec::new();
     for item in &copy.items {
         match item {
-            CopyItem::Path(path) => paths.push(path.as_str()),
+            CopyItem::Path(path) => paths.push(path.into()),
+            CopyItem::Parents { pivot, pattern } => {
+                paths.push(format!("{pivot}/./{pattern}").into());
+            }
             CopyItem::Inline { name, content } => {
                 inputs.part(format!("here-document {name}"), content.as_str());
             }
@@ -142,6 +147,7 @@ fn copy(inputs: &mut Inputs, copy: &Copy) {
     inputs.part("destination", copy.dest.as_str());
     inputs.optional("--chown", copy.chown.clone());
     inputs.optional("--chmod", copy.chmod.as_ref().map(ToString::to_string));
+    inputs.part("--exclude", copy.exclude.join(" "));
     inputs.part("--link", copy.link.to_string());
     inputs.part("unpacking", copy.unpack.to_string());
 }

@@ -5,6 +5,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use image::compression::decoder;
 use layer::{SourceReader, View};
 
+use super::filter::Filter;
 use super::node::{Kind, Node};
 use super::select::Tree;
 use super::view::ViewTree;
@@ -86,7 +87,9 @@ fn unpack(source: SourceReader, store: &cache::Store) -> Result<Archive, FileErr
     let summary = layer::index_archive(reader, &tar, &index)?;
     let index = layer::Index::open_files(&index, &tar)?;
     let tree = ViewTree::new(View::new(vec![std::sync::Arc::new(index)]));
-    let tree = tree.node_at(b"")?.ok_or(FileError::BadPath("/".into()))?;
+    let tree = tree
+        .node_at(b"", &Filter::default())?
+        .ok_or(FileError::BadPath("/".into()))?;
     let implied = summary.implied_dirs.into_iter();
     Ok(Archive {
         tree,

@@ -17,6 +17,7 @@ use layer::{ContentDigest, FileSource, FileVersion, MAX_PATH, Metadata, Timestam
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 
+use super::filter::{Filter, Verdict};
 use super::node::{Child, File, Kind, LinkId, Node};
 use super::select::{Names, Tree, join};
 use super::{STACK_SIZE, xattrs};
@@ -34,6 +35,26 @@ pub(crate) struct Context {
     seen: Mutex<Vec<(FileStamp, ContentDigest)>>,
     /// Nanoseconds that all threads together spent on digests.
     hashing: AtomicU64,
+}
+
+/// What a walk takes of the directory that it began at.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
+    filter: &'a Filter,
+    /// How much of a path leads to that directory.
+    prefix: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn from(top: &[u8], filter: &'a Filter) -> Self {
+        let prefix = if top.is_empty() { 0 } else { top.len() + 1 };
+        Self { filter, prefix }
+    }
+
+    fn verdict(self, path: &[u8], is_directory: bool) -> Verdict {
+        let relative = path.get(self.prefix..).unwrap_or_default();
+        self.filter.verdict(relative, is_directory)
+    }
 }
 
 impl Context {
@@ -124,13 +145,14 @@ impl Context {
         self.path.join(std::ffi::OsStr::from_bytes(path))
     }
 
-    /// Reads the entry called `name` in `directory`; `path` is its path from the root. `None`: it is hidden, gone, or
-    /// of a kind that is not copied (a socket).
+    /// Reads the entry called `name` in `directory`; `path` is its path from the root. `None`: it is hidden, gone, of a
+    /// kind that is not copied (a socket), or not what the walk takes.
     fn read(
         &self,
         directory: BorrowedFd<'_>,
         name: &CStr,
         path: &[u8],
+        walk: Walk<'_>,
     ) -> Result<Option<Node>, FileError> {
         let failed = |error| FileError::io("read", &self.host_path(path), error);
         let stat = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -142,11 +164,16 @@ impl Context {
         if excluded && !(file_type.is_dir() && self.ignore.may_include_below(path)) {
             return Ok(None);
         }
+        let verdict = walk.verdict(path, file_type.is_dir());
+        if verdict == Verdict::Left {
+            return Ok(None);
+        }
+        let passed = verdict == Verdict::Passed;
         let mut known = false;
         let kind = match file_type {
             FileType::Directory => {
-                let children = self.read_directory(directory, name, path)?;
-                if excluded && children.is_empty() {
+                let children = self.read_directory(directory, name, path, walk)?;
+                if (excluded || passed) && children.is_empty() {
                     return Ok(None);
                 }
                 Kind::Directory(children)
@@ -190,7 +217,11 @@ impl Context {
             },
             xattrs,
         };
-        Ok(Some(Node { metadata, kind }))
+        Ok(Some(Node {
+            metadata,
+            kind,
+            passed,
+        }))
     }
 
     fn read_directory(
@@ -198,6 +229,7 @@ impl Context {
         parent: BorrowedFd<'_>,
         name: &CStr,
         path: &[u8],
+        walk: Walk<'_>,
     ) -> Result<Vec<Child>, FileError> {
         if path.len() > MAX_PATH {
             let top = path.split(|byte| *byte == b'/').next().unwrap_or_default();
@@ -208,7 +240,7 @@ impl Context {
         let (directory, names) = self.list(parent, name, path)?;
         let child = |(name, _): (CString, FileType)| {
             let path = join(path, name.to_bytes());
-            let node = self.read(directory.as_fd(), &name, &path)?;
+            let node = self.read(directory.as_fd(), &name, &path, walk)?;
             Ok(node.map(|node| (name.into_bytes().into_boxed_slice(), node)))
         };
         // A directory may be worth a thread of its own, unless there is nothing else; a few files are not. Handing out
@@ -283,24 +315,26 @@ impl Context {
 }
 
 impl Tree for Context {
-    fn node_at(&self, path: &[u8]) -> Result<Option<Node>, FileError> {
+    fn node_at(&self, path: &[u8], filter: &Filter) -> Result<Option<Node>, FileError> {
         prepare_threads();
         let Some((_, real)) = self.open_beneath(path)? else {
             return Ok(None);
         };
+        let walk = Walk::from(&real, filter);
         if real.is_empty() {
             let root = self.root.try_clone().map_err(|error| FileError::Io {
                 action: "open",
                 path: self.path.clone(),
                 source: error,
             })?;
-            let children = self.read_directory(root.as_fd(), c".", b"")?;
+            let children = self.read_directory(root.as_fd(), c".", b"", walk)?;
             return Ok(Some(Node {
                 metadata: Metadata {
                     mode: 0o755,
                     ..Metadata::default()
                 },
                 kind: Kind::Directory(children),
+                passed: false,
             }));
         }
         let (parent, name) = match real.iter().rposition(|byte| *byte == b'/') {
@@ -312,7 +346,7 @@ impl Tree for Context {
         };
         let name = CString::new(name)
             .map_err(|_| FileError::BadPath(String::from_utf8_lossy(path).into_owned()))?;
-        self.read(parent.as_fd(), &name, &real)
+        self.read(parent.as_fd(), &name, &real, walk)
     }
 
     fn names_in(&self, path: &[u8], follow: bool) -> Result<Names, FileError> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod context;
+pub(crate) mod filter;
 pub(crate) mod node;
 pub(crate) mod planner;
 pub(crate) mod resolve;

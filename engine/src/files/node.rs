@@ -8,6 +8,8 @@ use solver::KeyWriter;
 pub(crate) struct Node {
     pub(crate) metadata: Metadata,
     pub(crate) kind: Kind,
+    /// A directory that is only on the way to what is taken: where it exists already, only its mode is taken over.
+    pub(crate) passed: bool,
 }
 
 /// An entry of a directory, under its name.
@@ -65,7 +67,8 @@ impl Node {
         encode_metadata(&self.metadata, key);
         match &self.kind {
             Kind::Directory(children) => {
-                key.number(0).number(children.len() as u64);
+                key.number(if self.passed { 6 } else { 0 })
+                    .number(children.len() as u64);
                 for (name, child) in children {
                     key.bytes(name);
                     child.encode(key, links);

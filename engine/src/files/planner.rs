@@ -165,6 +165,10 @@ impl<'a> Planner<'a> {
         if let Kind::Directory(children) = &node.kind {
             match standing {
                 Standing::Nothing => self.insert(target, &node.metadata, Planned::Directory),
+                Standing::Directory if node.passed => {
+                    self.keep_directory(target)?;
+                    self.take_mode(target, node.metadata.mode);
+                }
                 Standing::Directory if take_metadata => {
                     self.insert(target, &node.metadata, Planned::Directory);
                 }
@@ -184,6 +188,13 @@ impl<'a> Planner<'a> {
         let planned = self.planned(node);
         self.insert(target, &node.metadata, planned);
         Ok(())
+    }
+
+    /// Gives a directory of the layer the mode of one that a copy passes through.
+    fn take_mode(&mut self, target: &[u8], mode: u32) {
+        if let Some((metadata, _)) = self.entries.get_mut(target) {
+            metadata.mode = mode;
+        }
     }
 
     /// Puts an entry with the source's metadata under this copy's owner and mode.

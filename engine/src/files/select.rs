@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use frontend::pattern::Pattern;
 
 use super::archive::{self, Archive};
+use super::filter::Filter;
 use super::node::Node;
 use crate::error::FileError;
 
@@ -14,8 +15,8 @@ pub(crate) type Names = Vec<(Box<[u8]>, bool)>;
 /// Files that can be looked up and listed.
 pub(crate) trait Tree {
     /// What is at `path`, links followed beneath the root, the last one too; `None` where nothing is. Directories come
-    /// with everything below them.
-    fn node_at(&self, path: &[u8]) -> Result<Option<Node>, FileError>;
+    /// with everything below them that the filter takes.
+    fn node_at(&self, path: &[u8], filter: &Filter) -> Result<Option<Node>, FileError>;
 
     /// The names in the directory at `path`. Links are followed in it only where `follow` says so. Nothing for what is
     /// not a directory.
@@ -50,11 +51,16 @@ impl Selected {
     }
 }
 
-/// Everything that `path` names. A pattern may name nothing; a plain path that names nothing is `None`.
+/// Everything that `path` names, as far as the filter takes it. A pattern may name nothing; a plain path that names
+/// nothing is `None`.
 ///
 /// The rules are BuildKit's (`fsutil/copy.ResolveWildcards`): literal components in front of the first wildcard follow
 /// links, those after it do not; a directory that matches ends the descent.
-pub(crate) fn select(tree: &dyn Tree, path: &str) -> Result<Option<Vec<Selected>>, FileError> {
+pub(crate) fn select(
+    tree: &dyn Tree,
+    path: &str,
+    filter: &Filter,
+) -> Result<Option<Vec<Selected>>, FileError> {
     let path = path.trim_matches('/');
     let components: Vec<&str> = path
         .split('/')
@@ -66,8 +72,8 @@ pub(crate) fn select(tree: &dyn Tree, path: &str) -> Result<Option<Vec<Selected>
         .count();
     if literal == components.len() {
         let path = components.join("/").into_bytes();
-        let node = tree.node_at(&path)?;
-        return Ok(node.map(|node| vec![Selected::new(path, node)]));
+        let node = tree.node_at(&path, filter)?;
+        return Ok(node.map(|node| taken(path, node, filter).into_iter().collect()));
     }
     let base = components[..literal].join("/").into_bytes();
     let patterns = components[literal..]
@@ -79,11 +85,22 @@ pub(crate) fn select(tree: &dyn Tree, path: &str) -> Result<Option<Vec<Selected>
     descend(tree, &base, true, &patterns, &mut matches)?;
     let mut selected = Vec::with_capacity(matches.len());
     for path in matches {
-        if let Some(node) = tree.node_at(&path)? {
-            selected.push(Selected::new(path, node));
+        if let Some(node) = tree.node_at(&path, filter)? {
+            selected.extend(taken(path, node, filter));
         }
     }
     Ok(Some(selected))
+}
+
+/// A directory that is itself a source is always taken. A file is known by its own name to the filter.
+fn taken(path: Vec<u8>, node: Node, filter: &Filter) -> Option<Selected> {
+    let takes = node.is_dir() || filter.takes_file(base_name(&path));
+    takes.then(|| Selected::new(path, node))
+}
+
+/// The last component of a path; empty for the root.
+pub(crate) fn base_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
 fn descend(

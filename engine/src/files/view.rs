@@ -2,8 +2,9 @@
 
 use layer::{EntryKind, View, ViewNode};
 
+use super::filter::{Filter, Verdict};
 use super::node::{File, Kind, LinkId, Node};
-use super::select::{Names, Tree};
+use super::select::{Names, Tree, join};
 use crate::error::FileError;
 
 /// The merged files of a stage or an image.
@@ -17,9 +18,9 @@ impl ViewTree {
 }
 
 impl Tree for ViewTree {
-    fn node_at(&self, path: &[u8]) -> Result<Option<Node>, FileError> {
+    fn node_at(&self, path: &[u8], filter: &Filter) -> Result<Option<Node>, FileError> {
         match self.0.resolve(path, true)? {
-            Some((_, found)) => read(&found).map(Some),
+            Some((_, found)) => read(&found, b"", filter),
             None => Ok(None),
         }
     }
@@ -38,12 +39,25 @@ impl Tree for ViewTree {
     }
 }
 
-fn read(found: &ViewNode<'_>) -> Result<Node, FileError> {
+/// Reads what is at `path` from the top of what is read, as far as the filter takes it.
+fn read(found: &ViewNode<'_>, path: &[u8], filter: &Filter) -> Result<Option<Node>, FileError> {
+    let verdict = filter.verdict(path, found.kind() == EntryKind::Directory);
+    if verdict == Verdict::Left {
+        return Ok(None);
+    }
+    let passed = verdict == Verdict::Passed;
     let kind = match found.kind() {
         EntryKind::Directory => {
             let entries = found.entries()?.into_iter();
-            let children = entries.map(|(name, entry)| Ok((name, read(&entry)?)));
-            Kind::Directory(children.collect::<Result<_, FileError>>()?)
+            let children = entries.filter_map(|(name, entry)| {
+                let child = read(&entry, &join(path, &name), filter).transpose()?;
+                Some(child.map(|child| (name, child)))
+            });
+            let children = children.collect::<Result<Vec<_>, FileError>>()?;
+            if passed && children.is_empty() {
+                return Ok(None);
+            }
+            Kind::Directory(children)
         }
         EntryKind::File => {
             let source = found.file()?;
@@ -66,8 +80,9 @@ fn read(found: &ViewNode<'_>) -> Result<Node, FileError> {
         }
         EntryKind::Fifo | EntryKind::Whiteout => Kind::Fifo,
     };
-    Ok(Node {
+    Ok(Some(Node {
         metadata: found.metadata()?,
         kind,
-    })
+        passed,
+    }))
 }

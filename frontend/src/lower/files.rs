@@ -6,17 +6,19 @@ use super::run::check_file_name;
 use super::stage::Scope;
 use super::text;
 use crate::chmod::Chmod;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, shortened};
 use crate::expand::Lexer;
+use crate::ignore::{Ignore, IgnoreError};
 use crate::plan::{Copy, CopyItem, Source, StepKind};
-use crate::syntax::ast::{AddFlags, CopyFlags, FileFlags, Sources, Switch};
+use crate::span::Span;
+use crate::syntax::ast::{AddFlags, CopyFlags, FileFlags, Sources};
 use crate::syntax::heredoc::Heredoc;
 use crate::syntax::logical::Word;
 
 impl Scope<'_, '_> {
     /// `COPY`.
     pub(super) fn copy(&mut self, flags: &CopyFlags, sources: &Sources) -> Result<(), Diagnostic> {
-        unsupported(flags.parents, "`COPY --parents`")?;
+        let parents = flags.parents.is_some_and(|parents| parents.on);
         let mut inputs = Vec::new();
         let from = match (self.command.sources.first(), &flags.from) {
             (Some(Some(stage)), Some(word)) => {
@@ -24,7 +26,7 @@ impl Scope<'_, '_> {
             }
             _ => Source::Context,
         };
-        let mut copied = self.copied("COPY", &flags.files, sources)?;
+        let mut copied = self.copied("COPY", &flags.files, parents, sources)?;
         for path in &copied.paths {
             if is_url(&path.text) {
                 return Err(
@@ -45,7 +47,7 @@ impl Scope<'_, '_> {
 
     /// `ADD`.
     pub(super) fn add(&mut self, flags: &AddFlags, sources: &Sources) -> Result<(), Diagnostic> {
-        let mut copied = self.copied("ADD", &flags.files, sources)?;
+        let mut copied = self.copied("ADD", &flags.files, false, sources)?;
         for path in &copied.paths {
             if is_git(&path.text) {
                 return Err(Diagnostic::error(
@@ -81,17 +83,16 @@ impl Scope<'_, '_> {
         &mut self,
         keyword: &str,
         flags: &FileFlags,
+        parents: bool,
         sources: &Sources,
     ) -> Result<Copied, Diagnostic> {
-        if let Some(exclude) = flags.exclude.first() {
-            return Err(Diagnostic::error(
-                format!("`{keyword} --exclude` is not supported yet"),
-                exclude.span,
-            ));
-        }
+        let exclude = self.excluded(&flags.exclude)?;
         let chown = self.optional(flags.chown.as_ref())?;
         let chmod = self.optional(flags.chmod.as_ref())?;
         let mut history = keyword.to_owned();
+        if parents {
+            history.push_str(" --parents");
+        }
         for (flag, value) in [("--chown", &chown), ("--chmod", &chmod)] {
             if let Some(value) = value {
                 let _ = write!(history, " {flag}={}", value.text);
@@ -105,8 +106,11 @@ impl Scope<'_, '_> {
                 span: path.span,
             };
             let _ = write!(history, " {}", path.text);
-            let cleaned = text::absolute(&path.text);
-            items.push(CopyItem::Path(cleaned.trim_start_matches('/').to_owned()));
+            items.push(if parents {
+                below_pivot(&path)?
+            } else {
+                CopyItem::Path(relative(&path.text))
+            });
             paths.push(path);
         }
         for (document, span) in &sources.heredocs {
@@ -133,6 +137,7 @@ impl Scope<'_, '_> {
             dest: target,
             chown: chown.map(|word| word.text),
             chmod: chmod.map(|word| mode(&word)).transpose()?,
+            exclude,
             unpack: false,
             // As with BuildKit, which takes a mode for a change of what is below.
             link: flags.link.is_some_and(|link| link.on) && flags.chmod.is_none(),
@@ -142,6 +147,28 @@ impl Scope<'_, '_> {
             paths,
             history,
         })
+    }
+
+    /// The patterns of `--exclude`.
+    fn excluded(&mut self, flags: &[Word]) -> Result<Vec<String>, Diagnostic> {
+        let mut patterns = Vec::with_capacity(flags.len());
+        for flag in flags {
+            let pattern = self.expand(flag)?;
+            check_pattern(&pattern, flag.span)?;
+            if pattern.starts_with('/') {
+                let warning = Diagnostic::warning(
+                    format!("`--exclude={pattern}` matches nothing"),
+                    flag.span,
+                );
+                self.warn(
+                    warning
+                        .with_help("patterns are relative to the source, without a `/` in front"),
+                );
+            } else {
+                patterns.push(pattern);
+            }
+        }
+        Ok(patterns)
     }
 
     fn optional(&mut self, word: Option<&Word>) -> Result<Option<Word>, Diagnostic> {
@@ -188,13 +215,36 @@ struct Copied {
     history: String,
 }
 
-fn unsupported(switch: Option<Switch>, what: &str) -> Result<(), Diagnostic> {
-    match switch {
-        Some(Switch { on: true, span }) => Err(Diagnostic::error(
-            format!("{what} is not supported yet"),
+/// A path cleaned, relative to the root.
+fn relative(path: &str) -> String {
+    let cleaned = text::absolute(path);
+    cleaned.trim_start_matches('/').to_owned()
+}
+
+/// A source of `--parents`: the directories behind the first `/./` are kept, or all where there is none.
+fn below_pivot(path: &Word) -> Result<CopyItem, Diagnostic> {
+    let (pivot, pattern) = path.text.split_once("/./").unwrap_or(("", &path.text));
+    let pattern = relative(pattern);
+    check_pattern(&pattern, path.span)?;
+    Ok(CopyItem::Parents {
+        pivot: relative(pivot),
+        pattern,
+    })
+}
+
+/// Refuses a pattern that ignore files could not have.
+fn check_pattern(pattern: &str, span: Span) -> Result<(), Diagnostic> {
+    match Ignore::of_patterns([pattern]) {
+        Ok(_) => Ok(()),
+        Err(IgnoreError::EmptyException { .. }) => {
+            Err(Diagnostic::error("illegal exclusion pattern `!`", span)
+                .with_help("a pattern follows the `!`"))
+        }
+        Err(IgnoreError::Pattern { pattern, .. }) => Err(Diagnostic::error(
+            format!("invalid pattern `{}`", shortened(&pattern)),
             span,
-        )),
-        _ => Ok(()),
+        )
+        .with_help("a `[` needs a `]`, and a `\\` something behind it")),
     }
 }
 

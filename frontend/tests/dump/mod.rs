@@ -128,6 +128,7 @@ fn copy(out: &mut String, copy: &Copy) {
     for item in &copy.items {
         let _ = match item {
             CopyItem::Path(path) => write!(out, " {path:?}"),
+            CopyItem::Parents { pivot, pattern } => write!(out, " {pivot:?}/./{pattern:?}"),
             CopyItem::Inline { name, content } => write!(out, " {name}:{content:?}"),
         };
     }
@@ -137,6 +138,9 @@ fn copy(out: &mut String, copy: &Copy) {
     }
     if let Some(chmod) = &copy.chmod {
         let _ = write!(out, " chmod {chmod}");
+    }
+    if !copy.exclude.is_empty() {
+        let _ = write!(out, " except {:?}", copy.exclude);
     }
     for (set, name) in [(copy.unpack, " unpack"), (copy.link, " link")] {
         out.push_str(if set { name } else { "" });

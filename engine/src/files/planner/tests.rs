@@ -28,6 +28,7 @@ fn file(content: &str) -> Node {
             source: FileSource::Bytes(bytes),
             link: None,
         }),
+        passed: false,
     }
 }
 
@@ -48,6 +49,7 @@ fn directory(children: Vec<(&str, Node)>) -> Node {
                 .map(|(name, node)| (name.as_bytes().into(), node))
                 .collect(),
         ),
+        passed: false,
     }
 }
 
