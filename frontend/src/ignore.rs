@@ -66,6 +66,11 @@ impl Ignore {
         self.rules.is_empty()
     }
 
+    /// Whether a rule takes paths back in.
+    pub fn has_exceptions(&self) -> bool {
+        self.rules.iter().any(|rule| rule.exception)
+    }
+
     /// Whether a path relative to the context's root, written with `/`, is left out.
     pub fn excluded(&self, path: &[u8]) -> bool {
         let mut excluded = false;

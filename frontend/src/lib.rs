@@ -4,6 +4,7 @@
 //! - [`lower()`] turns a Dockerfile, options and the base images it asked for into a [`plan::Plan`].
 //! - [`ignore`] and [`pattern`] match paths as `.dockerignore` and `COPY` do.
 //! - [`chmod`] holds the modes of `--chmod`.
+//! - [`lint`] holds the rules that a Dockerfile is checked by.
 //! - [`diagnostic`] holds findings as values, and renders them.
 //!
 //! What the text means is what BuildKit makes of it; where this crate is stricter, an error says so.
@@ -13,16 +14,20 @@ mod decimal;
 pub mod diagnostic;
 mod expand;
 pub mod ignore;
-mod lint;
+pub mod lint;
 mod lower;
 pub mod pattern;
 pub mod plan;
+mod shell;
 mod source;
 mod span;
 mod suggest;
 mod syntax;
 
-pub use lower::{ImageRequest, Lowering, Need, Options, lower};
+pub use lower::{
+    Check, Checked, ImageRequest, Lowering, Need, Options, Outline, OutlineArg, OutlineSecret,
+    Outlining, Target, check, lower, outline, targets,
+};
 pub use source::{Position, SourceText};
 pub use span::Span;
 pub use syntax::{MAX_FILE, Parsed, ast::Dockerfile, parse};

@@ -91,8 +91,10 @@ impl Engine {
         recorder.reads(dockerfile.text.name());
         let Lowered { plan, images } = resolve::lower(self, request, &dockerfile, progress).await?;
         drop(spending);
-        warn(&plan, &dockerfile, progress);
+        warn(&plan.warnings, &dockerfile, progress);
         let context = prepare::context(self, request, &dockerfile, progress)?;
+        let ignored = resolve::check_ignored(request, &dockerfile, &plan, context.ignore())?;
+        warn(&ignored, &dockerfile, progress);
         let epoch = plan.epoch;
         let build = Build::new(self.clone(), Arc::clone(request), context, images, epoch);
         let build = Arc::new(build);
@@ -116,13 +118,13 @@ impl Drop for AbandonOnDrop<'_> {
     }
 }
 
-fn warn(plan: &Plan, dockerfile: &prepare::Dockerfile, progress: &Progress) {
-    for warning in &plan.warnings {
+fn warn(warnings: &[Diagnostic], dockerfile: &prepare::Dockerfile, progress: &Progress) {
+    for warning in warnings {
         let detail = Diagnostics {
             items: vec![warning.clone()],
             source: Arc::clone(&dockerfile.text),
         };
-        let rule = warning.rule.unwrap_or_default().to_owned();
+        let rule = warning.rule.map_or("", |rule| rule.name).to_owned();
         progress.warn(rule, warning.message.clone(), detail.render(false));
     }
 }

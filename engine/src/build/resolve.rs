@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use frontend::diagnostic::Diagnostic;
+use frontend::diagnostic::{Diagnostic, Severity};
+use frontend::ignore::Ignore;
 use frontend::plan::{self, BaseImage, Plan};
-use frontend::{ImageRequest, Lowering, Need};
+use frontend::{ImageRequest, Lowering, Need, lint};
 use futures_util::future::try_join_all;
 use image::Reference;
 use image::config::{ContainerConfig, ImageConfig};
@@ -53,6 +54,21 @@ pub(super) async fn lower(
             images.insert(image.id.to_string(), image);
         }
     }
+}
+
+/// What is found of the plan's sources that the ignore file hides.
+pub(super) fn check_ignored(
+    request: &BuildRequest,
+    dockerfile: &Dockerfile,
+    plan: &Plan,
+    ignore: &Ignore,
+) -> Result<Vec<Diagnostic>, BuildError> {
+    let found = lint::check_ignored(&dockerfile.parsed, &options(request), plan, ignore);
+    let found = found.map_err(|error| failure(dockerfile, vec![error]))?;
+    if found.iter().any(|item| item.severity == Severity::Error) {
+        return Err(failure(dockerfile, found));
+    }
+    Ok(found)
 }
 
 fn failure(dockerfile: &Dockerfile, items: Vec<Diagnostic>) -> BuildError {

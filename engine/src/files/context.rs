@@ -96,6 +96,11 @@ impl Context {
         Duration::from_nanos(self.hashing.swap(0, Ordering::Relaxed))
     }
 
+    /// What hides files of it.
+    pub(crate) fn ignore(&self) -> &Ignore {
+        &self.ignore
+    }
+
     /// The ignore file, if it is what hides the file at `path`.
     pub(crate) fn ignore_file_hiding(&self, path: &str) -> Option<String> {
         let path = path.trim_matches('/');

@@ -4,6 +4,7 @@ mod render;
 
 pub use render::render;
 
+use crate::lint::{Rule, Selection};
 use crate::span::Span;
 
 /// How bad a finding is.
@@ -20,8 +21,8 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// The lint rule that found it, by BuildKit's name; `None` for what no rule is about.
-    pub rule: Option<&'static str>,
+    /// The rule that found it; `None` for what no rule is about.
+    pub rule: Option<&'static Rule>,
     /// What is wrong: one line, no final period.
     pub message: String,
     /// Where; `None` when it is about no place in the text.
@@ -94,7 +95,7 @@ impl Diagnostic {
 
     /// With the rule that found it.
     #[must_use]
-    pub(crate) fn with_rule(mut self, rule: &'static str) -> Self {
+    pub(crate) fn with_rule(mut self, rule: &'static Rule) -> Self {
         self.rule = Some(rule);
         self
     }
@@ -117,22 +118,47 @@ pub(crate) fn shortened(text: &str) -> String {
 /// The most findings of one severity that are kept: a text of nothing but mistakes must not fill the memory.
 const MAX_FINDINGS: usize = 200;
 
-/// Collects findings while work goes on.
+/// Collects findings while work goes on: errors, and of the rules' findings those that are wanted.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) errors: Vec<Diagnostic>,
     pub(crate) warnings: Vec<Diagnostic>,
+    selection: Selection,
 }
 
 impl Findings {
-    /// Adds one, unless there are too many already.
+    pub(crate) fn new(selection: Selection) -> Self {
+        Self {
+            selection,
+            ..Self::default()
+        }
+    }
+
+    /// Adds one, unless its rule is off or there are too many already.
     pub(crate) fn add(&mut self, finding: Diagnostic) {
+        let unwanted = |rule| !self.selection.wants(rule, finding.span);
+        if finding.rule.is_some_and(unwanted) {
+            return;
+        }
         let list = match finding.severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
         };
         if list.len() < MAX_FINDINGS {
             list.push(finding);
+        }
+    }
+
+    /// Makes errors of the rules' findings that stop a build.
+    pub(crate) fn apply_levels(&mut self) {
+        let (stopping, others) = std::mem::take(&mut self.warnings)
+            .into_iter()
+            .partition(|finding| finding.rule.is_some() && self.selection.is_error(finding.span));
+        self.warnings = others;
+        let stopping: Vec<Diagnostic> = stopping;
+        for mut finding in stopping {
+            finding.severity = Severity::Error;
+            self.add(finding);
         }
     }
 

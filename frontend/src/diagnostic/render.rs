@@ -27,7 +27,7 @@ pub fn render(diagnostic: &Diagnostic, source: &SourceText, colour: bool) -> Str
     };
     let rule = diagnostic
         .rule
-        .map(|rule| format!("[{rule}]"))
+        .map(|rule| format!("[{}]", rule.name))
         .unwrap_or_default();
     line(
         &mut out,

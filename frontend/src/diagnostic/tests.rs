@@ -111,8 +111,9 @@ fn what_has_no_place_names_the_file() {
 #[test]
 fn colours_are_there_when_asked_for() {
     let source = SourceText::new("f", "FROM a");
-    let diagnostic = Diagnostic::warning("w", Span::new(5, 6)).with_rule("Rule");
-    let expected = "\x1b[1;33mwarning[Rule]\x1b[0m: w
+    let diagnostic =
+        Diagnostic::warning("w", Span::new(5, 6)).with_rule(&crate::lint::json_args::RULE);
+    let expected = "\x1b[1;33mwarning[JSONArgsRecommended]\x1b[0m: w
  \x1b[1;34m-->\x1b[0m f:1:6
   \x1b[1;34m|\x1b[0m
 \x1b[1;34m1 |\x1b[0m FROM a

@@ -1,12 +1,24 @@
 //! `InvalidBaseImagePlatform`: a base image for another platform than the build's.
-//!
-//! Its programs will not start.
 
+use super::rule::{Group, Rule};
 use crate::diagnostic::Diagnostic;
 use crate::plan::Platform;
 use crate::span::Span;
 
-const NAME: &str = "InvalidBaseImagePlatform";
+pub(crate) static RULE: Rule = Rule {
+    name: "InvalidBaseImagePlatform",
+    group: Group::Standard,
+    summary: "Base image platform does not match expected target platform",
+    why: "The programs of an image for another platform do not start, or only through an emulator. It mostly \
+          comes of an image that was built or loaded for one platform only, or of a digest that names the \
+          image of one platform rather than the index of all.",
+    bad: "FROM arm\n\
+          RUN make\n\
+          ",
+    good: "FROM debian:12\n\
+          RUN make\n\
+          ",
+};
 
 pub(crate) fn finding(
     span: Span,
@@ -22,6 +34,6 @@ pub(crate) fn finding(
             actual.text(),
             expected.text()
         );
-        Diagnostic::warning(message, span).with_rule(NAME)
+        RULE.finding(message, span)
     })
 }

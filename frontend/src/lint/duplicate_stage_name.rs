@@ -1,13 +1,26 @@
 //! `DuplicateStageName`: two stages of one name.
-//!
-//! The last one counts, which is rarely what both were written for.
 
 use std::collections::BTreeMap;
 
-use crate::diagnostic::{Diagnostic, Findings};
+use super::rule::{Group, Rule};
+use crate::diagnostic::Findings;
 use crate::syntax::ast::Stage;
 
-const NAME: &str = "DuplicateStageName";
+pub(crate) static RULE: Rule = Rule {
+    name: "DuplicateStageName",
+    group: Group::Standard,
+    summary: "Stage names should be unique",
+    why: "Only the last of several stages of one name can be built with `--target`, and `COPY --from` reads \
+          the last one above it; which one that is changes when stages are moved.",
+    bad: "FROM debian:12 AS tools\n\
+          FROM busybox AS tools\n\
+          RUN make\n\
+          ",
+    good: "FROM debian:12 AS tools\n\
+          FROM busybox AS app\n\
+          RUN make\n\
+          ",
+};
 
 pub(super) fn check(stages: &[Stage], findings: &mut Findings) {
     let mut seen = BTreeMap::new();
@@ -16,11 +29,10 @@ pub(super) fn check(stages: &[Stage], findings: &mut Findings) {
             continue;
         };
         let first = *seen.entry(name.as_str()).or_insert(written.span);
-        if first != written.span && !super::skipped_by_comments(&stage.comments, Some(NAME)) {
+        if first != written.span {
             let message = format!("Duplicate stage name \"{name}\", stage names should be unique");
             findings.add(
-                Diagnostic::warning(message, written.span)
-                    .with_rule(NAME)
+                RULE.finding(message, written.span)
                     .with_note("the name is used here first", first),
             );
         }

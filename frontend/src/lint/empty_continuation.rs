@@ -1,14 +1,27 @@
 //! `NoEmptyContinuation`: an empty line between continued lines.
-//!
-//! It reads as the end of the instruction, but is not; Docker means to make it an error.
 
+use super::rule::{Group, Rule};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 
-const NAME: &str = "NoEmptyContinuation";
+pub(crate) static RULE: Rule = Rule {
+    name: "NoEmptyContinuation",
+    group: Group::Standard,
+    summary: "Empty continuation lines will become errors in a future release",
+    why: "It reads as the end of the instruction, but is not: the line behind it still belongs to the \
+          instruction.",
+    bad: "FROM debian:12\n\
+          RUN make \\\n\
+          \n\
+              install\n\
+          ",
+    good: "FROM debian:12\n\
+          RUN make \\\n\
+              install\n\
+          ",
+};
 
 pub(crate) fn finding(span: Span) -> Diagnostic {
-    Diagnostic::warning("Empty continuation line", span)
-        .with_rule(NAME)
+    RULE.finding("Empty continuation line", span)
         .with_help("remove the line, or put a `#` in it")
 }

@@ -1,16 +1,28 @@
 //! `ConsistentInstructionCasing`: keywords in another letter case than most of the file.
-//!
-//! A file reads best in one style.
 
-use crate::diagnostic::{Diagnostic, Findings};
+use super::rule::{Group, Rule};
+use crate::diagnostic::Findings;
 use crate::syntax::ast::Stage;
 use crate::syntax::logical::Word;
 
-const NAME: &str = "ConsistentInstructionCasing";
+pub(crate) static RULE: Rule = Rule {
+    name: "ConsistentInstructionCasing",
+    group: Group::Standard,
+    summary: "All commands within the Dockerfile should use the same casing (either upper or lower)",
+    why: "A file reads best in one style.",
+    bad: "FROM debian:12\n\
+          Run make\n\
+          RUN make install\n\
+          ",
+    good: "FROM debian:12\n\
+          RUN make\n\
+          RUN make install\n\
+          ",
+};
 
 pub(super) fn check(stages: &[Stage], findings: &mut Findings) {
     let (mut lower, mut upper) = (0, 0);
-    for (keyword, _) in keywords(stages) {
+    for keyword in keywords(stages) {
         if keyword.text == keyword.text.to_lowercase() {
             lower += 1;
         } else if keyword.text == keyword.text.to_uppercase() {
@@ -22,25 +34,21 @@ pub(super) fn check(stages: &[Stage], findings: &mut Findings) {
     } else {
         (str::to_uppercase, "uppercase")
     };
-    for (keyword, comments) in keywords(stages) {
-        if keyword.text != wanted(&keyword.text)
-            && !super::skipped_by_comments(comments, Some(NAME))
-        {
+    for keyword in keywords(stages) {
+        if keyword.text != wanted(&keyword.text) {
             let message = format!(
                 "Command '{}' should match the case of the command majority ({case})",
                 keyword.text
             );
-            findings.add(Diagnostic::warning(message, keyword.span).with_rule(NAME));
+            findings.add(RULE.finding(message, keyword.span));
         }
     }
 }
 
-/// All keywords with the comments above them.
-fn keywords(stages: &[Stage]) -> impl Iterator<Item = (&Word, &[String])> {
+/// All keywords.
+fn keywords(stages: &[Stage]) -> impl Iterator<Item = &Word> {
     stages.iter().flat_map(|stage| {
         let instructions = stage.instructions.iter();
-        std::iter::once((&stage.keyword, stage.comments.as_slice())).chain(
-            instructions.map(|instruction| (&instruction.keyword, instruction.comments.as_slice())),
-        )
+        std::iter::once(&stage.keyword).chain(instructions.map(|instruction| &instruction.keyword))
     })
 }

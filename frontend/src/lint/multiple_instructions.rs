@@ -1,35 +1,43 @@
 //! `MultipleInstructionsDisallowed`: a second `CMD`, `ENTRYPOINT` or `HEALTHCHECK` in a stage.
-//!
-//! Only the last one counts.
 
 use std::collections::BTreeMap;
 
-use crate::diagnostic::{Diagnostic, Findings};
+use super::rule::{Group, Rule};
+use crate::diagnostic::Findings;
 use crate::syntax::ast::{Kind, Stage};
 
-const NAME: &str = "MultipleInstructionsDisallowed";
+pub(crate) static RULE: Rule = Rule {
+    name: "MultipleInstructionsDisallowed",
+    group: Group::Standard,
+    summary: "Multiple instructions of the same type should not be used in the same stage",
+    why: "Only the last `CMD`, `ENTRYPOINT` and `HEALTHCHECK` of a stage counts; one above it does nothing.",
+    bad: "FROM busybox\n\
+          CMD [\"one\"]\n\
+          CMD [\"two\"]\n\
+          ",
+    good: "FROM busybox\n\
+          CMD [\"two\"]\n\
+          ",
+};
 
 pub(super) fn check(stages: &[Stage], findings: &mut Findings) {
     for stage in stages {
         let mut last = BTreeMap::new();
         for instruction in &stage.instructions {
-            let keyword = match instruction.kind {
+            let kind = match instruction.kind {
                 Kind::Cmd(_) => "CMD",
                 Kind::Entrypoint(_) => "ENTRYPOINT",
                 Kind::Healthcheck(_) => "HEALTHCHECK",
                 _ => continue,
             };
-            let earlier = last.insert(keyword, instruction.span);
-            if let Some(earlier) = earlier
-                && !super::skipped_by_comments(&instruction.comments, Some(NAME))
-            {
+            if let Some(earlier) = last.insert(kind, instruction.span) {
                 let message = format!(
-                    "Multiple {keyword} instructions should not be used in the same stage because \
-                     only the last one will be used"
+                    "Multiple {} instructions should not be used in the same stage because only the \
+                     last one will be used",
+                    instruction.keyword.text
                 );
                 findings.add(
-                    Diagnostic::warning(message, earlier)
-                        .with_rule(NAME)
+                    RULE.finding(message, earlier)
                         .with_note("it is replaced here", instruction.span),
                 );
             }

@@ -1,11 +1,23 @@
 //! `SecretsUsedInArgOrEnv`: `ARG`s and `ENV`s whose names sound like secrets.
-//!
-//! Their values end up in the image and its history; `RUN --mount=type=secret` leaves no trace.
 
+use super::rule::{Group, Rule};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 
-const NAME: &str = "SecretsUsedInArgOrEnv";
+pub(crate) static RULE: Rule = Rule {
+    name: "SecretsUsedInArgOrEnv",
+    group: Group::Standard,
+    summary: "Sensitive data should not be used in the ARG or ENV commands",
+    why: "The values of `ARG` and `ENV` are in the image's config or history, where everybody who has the \
+          image can read them. `RUN --mount=type=secret` leaves no trace.",
+    bad: "FROM busybox\n\
+          ARG API_TOKEN\n\
+          RUN fetch\n\
+          ",
+    good: "FROM busybox\n\
+          RUN --mount=type=secret,id=token,env=API_TOKEN fetch\n\
+          ",
+};
 
 /// Parts of a name, between underscores, that tell of a secret.
 const SUSPICIOUS: [&str; 10] = [
@@ -33,7 +45,7 @@ pub(crate) fn is_suspicious(name: &str) -> bool {
 pub(crate) fn finding(keyword: &str, name: &str, span: Span) -> Diagnostic {
     let message =
         format!("Do not use ARG or ENV instructions for sensitive data ({keyword} \"{name}\")");
-    Diagnostic::warning(message, span).with_rule(NAME)
+    RULE.finding(message, span)
 }
 
 #[cfg(test)]

@@ -1,113 +1,153 @@
-//! Which rules count: the `check` directive (`# check=skip=A,B;error=true`), and comments of that form above an
-//! instruction, which turn rules off for it alone.
+//! The settings of a `check`: `skip=A,B|all;error=true;experimental=A,B|all`, in the directive at the top of a file, in
+//! the build argument `BUILDKIT_DOCKERFILE_CHECK`, or in a comment right above an instruction.
 
-use crate::diagnostic::{Diagnostic, Findings, Severity};
-use crate::syntax::ast::Dockerfile;
+use super::rule::{Group, Rule};
 
 /// The settings of one `check`.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Settings<'a> {
-    skip: Vec<&'a str>,
-    skip_all: bool,
-    error: bool,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Settings {
+    skip: Names,
+    experimental: Names,
+    /// Findings stop the build.
+    pub(super) error: bool,
 }
 
-impl<'a> Settings<'a> {
-    /// Reads `skip=A,B|all;error=true;experimental=A|all`. No rule here is experimental.
-    fn parse(text: &'a str) -> Result<Self, String> {
+/// Names of rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Names {
+    all: bool,
+    list: Vec<String>,
+}
+
+impl Names {
+    fn parse(text: &str) -> Self {
+        if text == "all" {
+            return Self {
+                all: true,
+                list: Vec::new(),
+            };
+        }
+        Self {
+            all: false,
+            list: text.split(',').map(|name| name.trim().to_owned()).collect(),
+        }
+    }
+
+    fn have(&self, rule: &Rule) -> bool {
+        self.all || self.list.iter().any(|name| name == rule.name)
+    }
+}
+
+/// What is wrong with a `check`.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SettingsError {
+    #[error("invalid check option `{0}`: it has no value")]
+    NoValue(String),
+    #[error("invalid check option `{0}`")]
+    Unknown(String),
+    #[error("invalid value of the check option `error`: `{0}`")]
+    NotBool(String),
+}
+
+/// The options there are.
+pub(super) const OPTIONS: [&str; 3] = ["skip", "error", "experimental"];
+
+impl Settings {
+    pub(super) fn parse(text: &str) -> Result<Self, SettingsError> {
         let mut settings = Self::default();
-        for part in text
-            .split(';')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
-            let (key, value) = part
-                .split_once('=')
-                .ok_or_else(|| format!("invalid check option `{part}`"))?;
-            match key.trim() {
-                "skip" if value.trim() == "all" => settings.skip_all = true,
-                "skip" => settings.skip.extend(value.split(',').map(str::trim)),
+        for part in text.trim().split(';').filter(|part| !part.is_empty()) {
+            let Some((key, value)) = part.split_once('=') else {
+                return Err(SettingsError::NoValue(part.trim().to_owned()));
+            };
+            let (key, value) = (key.trim(), value.trim());
+            match key {
+                "skip" => settings.skip = Names::parse(value),
+                "experimental" => settings.experimental = Names::parse(value),
                 "error" => {
-                    settings.error = value
-                        .trim()
-                        .parse()
-                        .map_err(|_| format!("invalid check option `{part}`"))?;
+                    settings.error =
+                        boolean(value).ok_or_else(|| SettingsError::NotBool(value.to_owned()))?;
                 }
-                "experimental" => {}
-                other => return Err(format!("invalid check option `{other}`")),
+                other => return Err(SettingsError::Unknown(other.to_owned())),
             }
         }
         Ok(settings)
     }
 
-    fn skips(&self, rule: &str) -> bool {
-        self.skip_all || self.skip.contains(&rule)
+    /// The settings of the first `check` in the comments above an instruction. One that is wrong says nothing, as with
+    /// `BuildKit`: it may be a sentence.
+    pub(super) fn of_comments(comments: &[String]) -> Option<Self> {
+        let check = comments.iter().find_map(|comment| {
+            let (key, value) = comment.split_once('=')?;
+            key.trim().eq_ignore_ascii_case("check").then_some(value)
+        })?;
+        Self::parse(check).ok()
+    }
+
+    /// Whether these settings turn a rule off. `skip` does not reach experimental rules.
+    pub(super) fn skips(&self, rule: &Rule) -> bool {
+        rule.group != Group::Experimental && self.skip.have(rule)
+    }
+
+    /// Whether these settings turn an experimental rule on.
+    pub(super) fn turns_on(&self, rule: &Rule) -> bool {
+        self.experimental.have(rule)
     }
 }
 
-/// Whether a comment above an instruction turns the rule off.
-pub(crate) fn skipped_by_comments(comments: &[String], rule: Option<&str>) -> bool {
-    let Some(rule) = rule else {
-        return false;
-    };
-    comments
-        .iter()
-        .filter_map(|comment| comment.strip_prefix("check="))
-        .filter_map(|text| Settings::parse(text).ok())
-        .any(|settings| settings.skips(rule))
-}
-
-/// Applies the file's `check` directive to all findings of rules.
-pub(crate) fn apply_check(dockerfile: &Dockerfile, findings: &mut Findings) {
-    let Some(check) = &dockerfile.directives.check else {
-        return;
-    };
-    let settings = match Settings::parse(&check.text) {
-        Ok(settings) => settings,
-        Err(message) => {
-            findings.add(Diagnostic::error(message, check.span));
-            return;
-        }
-    };
-    findings
-        .warnings
-        .retain(|finding| !finding.rule.is_some_and(|rule| settings.skips(rule)));
-    if settings.error {
-        let (rules, others) = std::mem::take(&mut findings.warnings)
-            .into_iter()
-            .partition(|finding| finding.rule.is_some());
-        findings.warnings = others;
-        let rules: Vec<Diagnostic> = rules;
-        for mut finding in rules {
-            finding.severity = Severity::Error;
-            findings.add(finding);
-        }
+/// What Go takes for a boolean (`strconv.ParseBool`).
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{json_args, undefined_var};
     use super::*;
 
     #[test]
     fn settings_are_read() {
-        let skip = Settings {
-            skip: vec!["A", "B"],
-            skip_all: false,
-            error: true,
+        let settings = Settings::parse(" skip=JSONArgsRecommended, X;error=1;experimental=all");
+        let Ok(settings) = settings else {
+            panic!("{settings:?}");
         };
-        assert_eq!(Settings::parse("skip=A, B;error=true"), Ok(skip));
-        assert!(Settings::parse("skip=all").is_ok_and(|settings| settings.skips("X")));
-        assert!(Settings::parse("nonsense").is_err());
-        assert!(Settings::parse("error=perhaps").is_err());
-        assert!(Settings::parse("other=1").is_err());
+        assert!(settings.error);
+        assert!(settings.skips(&json_args::RULE));
+        assert!(!settings.skips(&undefined_var::RULE));
+        assert!(settings.turns_on(&undefined_var::RULE));
+        assert!(Settings::parse("skip=all").is_ok_and(|all| all.skips(&undefined_var::RULE)));
     }
 
     #[test]
-    fn comments_turn_rules_off() {
-        let comments = ["about it".to_owned(), "check=skip=A".to_owned()];
-        assert!(skipped_by_comments(&comments, Some("A")));
-        assert!(!skipped_by_comments(&comments, Some("B")));
-        assert!(!skipped_by_comments(&comments, None));
+    fn wrong_settings_are_refused() {
+        for (text, message) in [
+            (
+                "nonsense",
+                "invalid check option `nonsense`: it has no value",
+            ),
+            (
+                "error=perhaps",
+                "invalid value of the check option `error`: `perhaps`",
+            ),
+            ("other=1", "invalid check option `other`"),
+        ] {
+            let error = Settings::parse(text).map_err(|error| error.to_string());
+            assert_eq!(error, Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_first_check_in_comments_counts() {
+        let of = |comments: &[&str]| {
+            let comments: Vec<_> = comments.iter().map(|&comment| comment.to_owned()).collect();
+            Settings::of_comments(&comments)
+        };
+        let skip = Settings::parse("skip=A").ok();
+        assert_eq!(of(&["about it", "Check = skip=A", "check=skip=B"]), skip);
+        assert_eq!(of(&["check=this", "check=skip=A"]), None);
+        assert_eq!(of(&["about it"]), None);
     }
 }

@@ -1,11 +1,24 @@
 //! `UndefinedArgInFrom`: an argument of `FROM` that no global `ARG` declares.
-//!
-//! Only `ARG`s in front of the first `FROM` can be used there.
 
+use super::rule::{Group, Rule};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 
-const NAME: &str = "UndefinedArgInFrom";
+pub(crate) static RULE: Rule = Rule {
+    name: "UndefinedArgInFrom",
+    group: Group::Standard,
+    summary: "FROM command must use declared ARGs",
+    why: "Only `ARG`s in front of the first `FROM` can be used in a `FROM`; any other name expands to \
+          nothing, mostly because it is misspelt.",
+    bad: "ARG VERSION=12\n\
+          FROM debian:12$VERSOIN\n\
+          RUN make\n\
+          ",
+    good: "ARG VERSION=12\n\
+          FROM debian:$VERSION\n\
+          RUN make\n\
+          ",
+};
 
 pub(crate) fn finding<'a>(
     name: &str,
@@ -13,7 +26,9 @@ pub(crate) fn finding<'a>(
     known: impl IntoIterator<Item = &'a str>,
 ) -> Diagnostic {
     let message = format!("FROM argument '{name}' is not declared");
-    Diagnostic::warning(message, span)
-        .with_rule(NAME)
-        .with_suggestion(name, known)
+    let message = match crate::suggest::nearest(name, known) {
+        Some(near) => format!("{message} (did you mean {near}?)"),
+        None => message,
+    };
+    RULE.finding(message, span)
 }

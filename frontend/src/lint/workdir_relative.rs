@@ -1,15 +1,29 @@
 //! `WorkdirRelativePath`: a relative `WORKDIR` before any absolute one.
-//!
-//! Where it leads is up to the base image, which can change.
 
+use super::rule::{Group, Rule};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 
-const NAME: &str = "WorkdirRelativePath";
+pub(crate) static RULE: Rule = Rule {
+    name: "WorkdirRelativePath",
+    group: Group::Standard,
+    summary: "Relative workdir without an absolute workdir declared within the build can have unexpected results \
+          if the base image changes",
+    why: "Where a relative path leads is up to the `WORKDIR` of the base image, which a newer image can \
+          change.",
+    bad: "FROM busybox\n\
+          WORKDIR app\n\
+          RUN make\n\
+          ",
+    good: "FROM busybox\n\
+          WORKDIR /app\n\
+          RUN make\n\
+          ",
+};
 
 pub(crate) fn finding(path: &str, span: Span) -> Diagnostic {
     let message = format!(
         "Relative workdir \"{path}\" can have unexpected results if the base image changes"
     );
-    Diagnostic::warning(message, span).with_rule(NAME)
+    RULE.finding(message, span)
 }

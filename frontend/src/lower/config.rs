@@ -44,13 +44,6 @@ impl Scope<'_, '_> {
     }
 
     fn expand_pairs(&mut self, pairs: &KeyValues) -> Result<Vec<(Word, String)>, Diagnostic> {
-        if pairs.legacy {
-            let keyword = &self.instruction.keyword;
-            self.warn(lint::legacy_key_value::finding(
-                &keyword.text,
-                self.instruction.span,
-            ));
-        }
         let mut expanded = Vec::with_capacity(pairs.pairs.len());
         for (key, value) in &pairs.pairs {
             let key = Word {
@@ -158,7 +151,13 @@ impl Scope<'_, '_> {
         let mut exposed = Vec::new();
         for word in words {
             for port in self.expand_words(word)? {
-                for finding in lint::expose::findings(&port, word.span) {
+                for finding in [
+                    lint::expose_format::finding(&port, word.span),
+                    lint::expose_proto_casing::finding(&port, word.span),
+                ]
+                .into_iter()
+                .flatten()
+                {
                     self.warn(finding);
                 }
                 let ports = ports::parse(&port).map_err(|error| {

@@ -3,12 +3,15 @@
 //! [`stages`] says which stages there are and what they need, [`stage`] walks through one stage's instructions and
 //! keeps its state, [`config`], [`run`], [`mount`] and [`files`] hold what single instructions do.
 
+mod check;
 mod config;
+mod default_args;
 mod files;
 mod globals;
 mod mount;
 mod names;
 mod options;
+mod outline;
 mod ports;
 mod reference;
 mod run;
@@ -20,12 +23,14 @@ mod text;
 use std::collections::BTreeMap;
 
 use crate::diagnostic::{Diagnostic, Findings};
-use crate::lint;
+use crate::lint::{self, Selection};
 use crate::plan::{BaseImage, Plan, Platform};
 use crate::span::Span;
 use crate::syntax::ast::{Dockerfile, Kind};
+pub use check::{Check, Checked, check};
 use globals::Globals;
 pub use options::Options;
+pub use outline::{Outline, OutlineArg, OutlineSecret, Outlining, Target, outline, targets};
 use stage::Builder;
 use stages::Stages;
 
@@ -67,42 +72,94 @@ pub fn lower(
     options: &Options,
     images: &BTreeMap<ImageRequest, BaseImage>,
 ) -> Result<Lowering, Vec<Diagnostic>> {
-    let mut findings = Findings::default();
-    let given = options.arguments();
-    let globals = Globals::new(dockerfile, options, &given, &mut findings);
-    let mut stages = Stages::new(dockerfile, options, &globals, &mut findings);
-    let target = match stages.target(options.target.as_deref()) {
-        Ok(target) => target,
-        Err(error) => {
-            findings.add(error);
-            return Err(findings.errors);
-        }
+    let selection = Selection::new(dockerfile, options, false).map_err(|error| vec![error])?;
+    let findings = Findings::new(selection);
+    let work = Work {
+        dockerfile,
+        options,
+        images,
     };
-    if !findings.errors.is_empty() {
-        return Err(findings.errors);
+    match work.walk(Reach::Target, findings, |builder, target| {
+        builder.finish(target)
+    }) {
+        Ok(plan) => plan,
+        Err(Halt::Needs(needs)) => Ok(Lowering::Needs(needs)),
+        Err(Halt::Failed(findings)) => Err(findings.errors),
     }
-    let needed = stages.add_triggers(target, images, &mut findings);
-    stages.check_platforms(&needed, &mut findings);
-    if !findings.errors.is_empty() {
-        return Err(findings.errors);
+}
+
+/// Which stages are gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Those that the target needs.
+    Target,
+    /// All, unless a target was asked for by name.
+    All,
+}
+
+/// Why a walk ended early, with what was found until then.
+enum Halt {
+    Needs(Vec<Need>),
+    Failed(Box<Findings>),
+}
+
+/// What is walked through.
+struct Work<'a> {
+    dockerfile: &'a Dockerfile,
+    options: &'a Options,
+    images: &'a BTreeMap<ImageRequest, BaseImage>,
+}
+
+impl Work<'_> {
+    /// Goes through stages, and gives what `then` makes of them and the target's number.
+    fn walk<T>(
+        &self,
+        reach: Reach,
+        mut findings: Findings,
+        then: impl FnOnce(Builder<'_>, usize) -> T,
+    ) -> Result<T, Halt> {
+        let (dockerfile, options) = (self.dockerfile, self.options);
+        for finding in dockerfile.warnings.iter().cloned() {
+            findings.add(finding);
+        }
+        lint::check_file(dockerfile, &mut findings);
+        default_args::check(dockerfile, options, &mut findings);
+        let given = options.arguments();
+        let globals = Globals::new(dockerfile, options, &given, &mut findings);
+        let mut stages = Stages::new(dockerfile, options, &globals, &mut findings);
+        let target = match stages.target(options.target.as_deref()) {
+            Ok(target) => target,
+            Err(error) => {
+                findings.add(error);
+                return Err(Halt::Failed(Box::new(findings)));
+            }
+        };
+        if !findings.errors.is_empty() {
+            return Err(Halt::Failed(Box::new(findings)));
+        }
+        let wanted = match (reach, &options.target) {
+            (Reach::All, None) => (0..stages.written).collect(),
+            _ => vec![target],
+        };
+        let needed = stages.add_triggers(&wanted, self.images, &mut findings);
+        stages.check_platforms(&needed, &mut findings);
+        if !findings.errors.is_empty() {
+            return Err(Halt::Failed(Box::new(findings)));
+        }
+        let missing = stages.missing(&needed, self.images);
+        if !missing.is_empty() {
+            return Err(Halt::Needs(missing));
+        }
+        warn_unused_arguments(dockerfile, options, &mut findings);
+        let mut builder = Builder::new(options, given, &globals, &stages, self.images, findings);
+        for &number in &needed {
+            builder.add_base(number);
+        }
+        for number in needed {
+            builder.build(number);
+        }
+        Ok(then(builder, target))
     }
-    let missing = stages.missing(&needed, images);
-    if !missing.is_empty() {
-        return Ok(Lowering::Needs(missing));
-    }
-    for finding in dockerfile.warnings.iter().cloned() {
-        findings.add(finding);
-    }
-    lint::check_file(dockerfile, &mut findings);
-    warn_unused_arguments(dockerfile, options, &mut findings);
-    let mut builder = Builder::new(options, given, &globals, &stages, images, findings);
-    for &number in &needed {
-        builder.add_base(number);
-    }
-    for number in needed {
-        builder.build(number);
-    }
-    builder.finish(target, dockerfile)
 }
 
 /// A build argument that nothing declares is most likely a slip of the pen.

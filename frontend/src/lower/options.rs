@@ -91,7 +91,7 @@ impl Platform {
     }
 
     /// Reads a platform; what is not said is as in `default`.
-    pub(super) fn parse(text: &str, default: &Self) -> Option<Self> {
+    pub(crate) fn parse(text: &str, default: &Self) -> Option<Self> {
         let parts: Vec<&str> = text.split('/').collect();
         let valid = |part: &&str| {
             !part.is_empty()

@@ -17,7 +17,7 @@ use crate::plan::{
     BaseImage, ContainerConfig, History, ImageSource, ImageSpec, Plan, Source, Step, StepKind,
 };
 use crate::span::Span;
-use crate::syntax::ast::{Dockerfile, Instruction, Kind};
+use crate::syntax::ast::{Instruction, Kind};
 use crate::syntax::logical::Word;
 
 /// `PATH` where neither the base nor the Dockerfile sets one.
@@ -179,6 +179,17 @@ impl<'a> Builder<'a> {
         self.results.insert(number, state);
     }
 
+    /// The stages that were gone through.
+    pub(super) fn built(&self) -> impl DoubleEndedIterator<Item = usize> {
+        self.results.keys().copied()
+    }
+
+    /// The value that an `ARG` got in a stage.
+    pub(super) fn argument(&self, number: usize, name: &str) -> Option<String> {
+        let mut args = self.results.get(&number)?.args.iter().rev();
+        args.find(|(known, _)| known == name)?.1.clone()
+    }
+
     /// What a stage begins with.
     fn start(&mut self, node: &Node<'_>) -> State {
         let mut state = match &node.base {
@@ -227,13 +238,9 @@ impl<'a> Builder<'a> {
     }
 
     /// The plan, once all stages are built.
-    pub(super) fn finish(
-        mut self,
-        target: usize,
-        dockerfile: &Dockerfile,
-    ) -> Result<super::Lowering, Vec<Diagnostic>> {
+    pub(super) fn finish(mut self, target: usize) -> Result<super::Lowering, Vec<Diagnostic>> {
         let mut findings = self.findings;
-        lint::apply_check(dockerfile, &mut findings);
+        findings.apply_levels();
         if !findings.errors.is_empty() {
             return Err(findings.errors);
         }
@@ -385,11 +392,9 @@ impl Scope<'_, '_> {
         Ok(expanded)
     }
 
-    /// Adds a finding of a rule, unless a comment above the instruction turns the rule off.
+    /// Adds a finding.
     pub(super) fn warn(&mut self, finding: Diagnostic) {
-        if !lint::skipped_by_comments(&self.instruction.comments, finding.rule) {
-            self.builder.findings.add(finding);
-        }
+        self.builder.findings.add(finding);
     }
 
     /// The step's name: the instruction as written, variables expanded where they can be.

@@ -350,10 +350,10 @@ impl<'a> Stages<'a> {
         )
     }
 
-    /// What `target` needs, itself included, in the order of the file.
-    pub(super) fn needed(&self, target: usize) -> BTreeSet<usize> {
+    /// What some stages need, themselves included, in the order of the file.
+    fn needed(&self, wanted: &[usize]) -> BTreeSet<usize> {
         let mut needed = BTreeSet::new();
-        let mut open = vec![target];
+        let mut open = wanted.to_vec();
         while let Some(number) = open.pop() {
             if needed.insert(number) {
                 let node = &self.nodes[number];
@@ -366,16 +366,16 @@ impl<'a> Stages<'a> {
         needed
     }
 
-    /// Puts the `ONBUILD` triggers of bases in front of the commands of the stages that `target` needs, as far as
-    /// the images are known. Triggers can make a stage need more, so this goes on until they do not.
+    /// Puts the `ONBUILD` triggers of bases in front of the commands of the stages that are needed for those that are
+    /// wanted, as far as the images are known. Triggers can make a stage need more, so this goes on until they do not.
     pub(super) fn add_triggers(
         &mut self,
-        target: usize,
+        wanted: &[usize],
         images: &BTreeMap<ImageRequest, BaseImage>,
         findings: &mut Findings,
     ) -> BTreeSet<usize> {
         loop {
-            let needed = self.needed(target);
+            let needed = self.needed(wanted);
             let mut added = false;
             for &number in &needed {
                 if self.nodes[number].triggers_added {

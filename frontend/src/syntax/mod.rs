@@ -15,8 +15,8 @@ mod parser;
 mod run;
 mod split;
 
-pub(crate) use parser::parse_trigger;
 pub use parser::{MAX_FILE, Parsed, parse};
+pub(crate) use parser::{parse_trigger, with_command};
 
 #[cfg(test)]
 mod cross_check;

@@ -8,7 +8,7 @@ use super::directive::Directives;
 use super::flags::{Flags, Takes};
 use super::heredoc::{self, Heredoc};
 use super::instruction::{self, Request};
-use super::logical::Logical;
+use super::logical::{Logical, Slice};
 use super::split::blank_separated;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::lint;
@@ -107,6 +107,35 @@ pub(crate) fn parse_trigger(text: &str, span: Span) -> Result<Instruction, Diagn
         )),
         _ => instruction::parse(&request, &line),
     }
+}
+
+/// Reads an instruction of a file again and gives `then` what stands behind its keyword and flags; of an `ONBUILD`
+/// with `trigger` what stands behind those of its trigger.
+pub(crate) fn with_command<T>(
+    text: &str,
+    instruction: Span,
+    escape: char,
+    trigger: bool,
+    then: impl FnOnce(&Slice<'_>) -> T,
+) -> Option<T> {
+    let mut parser = Parser::new(text, None);
+    parser.at = instruction.start as usize;
+    parser.directives.escape = escape;
+    let (start, line) = parser.next_line()?;
+    let line = parser.join(
+        start,
+        line.trim_end_matches(['\n', '\r']),
+        &mut Findings::default(),
+    );
+    let slice = line.slice();
+    let mut request = Request::new(&slice, escape);
+    if trigger {
+        request = Request::new(&request.split.rest, escape);
+        if request.name != "RUN" {
+            return None;
+        }
+    }
+    Some(then(&request.split.rest))
 }
 
 /// A logical line with what belongs to it.
