@@ -37,11 +37,13 @@ pub(super) fn findings(dockerfile: &Dockerfile, plan: &Plan, ignore: &Ignore) ->
         };
         let (verb, places) = written(dockerfile, span);
         let paths = copy.items.iter().filter_map(|item| match item {
-            CopyItem::Path(path) => Some(path.as_str()),
+            CopyItem::Path(path) => Some(path.clone()),
+            CopyItem::Parents { pivot, pattern } if pivot.is_empty() => Some(pattern.clone()),
+            CopyItem::Parents { pivot, pattern } => Some(format!("{pivot}/{pattern}")),
             CopyItem::Inline { .. } => None,
         });
         for (number, path) in paths.enumerate() {
-            let path = if path.is_empty() { "." } else { path };
+            let path = if path.is_empty() { "." } else { &path };
             if ignore.excluded(path.as_bytes()) {
                 let message = format!(
                     "Attempting to {verb} file \"{path}\" that is excluded by .dockerignore"
