@@ -212,12 +212,18 @@ impl Engine {
         self.remember(stored)
     }
 
-    /// Makes a layer of what a step changed. When a layer of the same content is known, it is the result.
-    pub(crate) fn seal(&self, upper: &Path, epoch: Option<i64>) -> Result<SealedUpper, StepError> {
+    /// Makes a layer of what a step changed. With `reuse`, when a layer of the same content is known, it is the result.
+    pub(crate) fn seal(
+        &self,
+        upper: &Path,
+        epoch: Option<i64>,
+        reuse: bool,
+    ) -> Result<SealedUpper, StepError> {
         let entries = layer::scan_upper(upper, &[])?;
         let (draft, summary) = self.draft(entries, epoch, &|| false)?;
         let content = scoped(&summary.content, epoch);
-        if let Some(earlier) = self.store().layers().with_content(&content)?
+        if reuse
+            && let Some(earlier) = self.store().layers().with_content(&content)?
             && let Some(layer) = self.sealed_layer(&earlier)?
         {
             return Ok(SealedUpper { layer, own: false });

@@ -16,4 +16,4 @@ pub use futures_util::future::BoxFuture;
 pub use graph::{Graph, NodeId};
 pub use key::{ContentDigest, ContentKey, DefinitionKey, KeyWriter, OperationDigest};
 pub use operation::{CachePolicy, Operation, RunContext};
-pub use scheduler::{Options, SolveError, Solved, solve};
+pub use scheduler::{Foreseen, Options, SolveError, Solved, foresee, solve};

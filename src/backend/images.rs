@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use engine::build::Difference;
+
 use crate::args::host::HostArg;
 use crate::args::output::OutputArg;
 
@@ -80,6 +82,15 @@ pub(crate) struct Built {
     pub media_type: String,
     /// The names it was given, in full (`docker.io/library/a:latest`).
     pub names: Vec<String>,
+}
+
+/// What came of building twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verified {
+    /// The same image.
+    Same(Built),
+    /// Two images, and where they differ.
+    Differs(Difference),
 }
 
 /// An image that was fetched.

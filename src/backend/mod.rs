@@ -10,6 +10,7 @@ mod local;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::build::ForeseenStep;
 use engine::builds::{self, BuildRecord, Explanation};
 use engine::event::Listener;
 use engine::retention::{Checked, Item, Prune, Usage};
@@ -20,7 +21,7 @@ pub(crate) use containers::{
 };
 pub(crate) use images::{
     BuildRequest, Built, ContainerNetwork, Dockerfile, ImageDetail, ImageSummary, Kept, Login,
-    Pulled, Pushed, Removal, Secret,
+    Pulled, Pushed, Removal, Secret, Verified,
 };
 pub(crate) use local::Local;
 
@@ -37,6 +38,20 @@ pub(crate) trait Backend: Sized {
         request: BuildRequest,
         listener: Arc<dyn Listener>,
     ) -> Result<Built, BackendError>;
+
+    /// Builds twice without the cache and compares the images.
+    async fn verify(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Verified, BackendError>;
+
+    /// Tells what a build would do.
+    async fn foresee(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Vec<ForeseenStep>, BackendError>;
 
     /// All builds that are remembered, the newest first.
     async fn builds(&self) -> Result<Vec<BuildRecord>, BackendError>;

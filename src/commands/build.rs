@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{ArgAction, Args};
+use engine::build::ForeseenStep;
 use engine::event::Listener;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, dry_run, verify};
 use crate::args::host::HostArg;
 use crate::args::output::{Dest, OutputArg, OutputKind};
 use crate::args::secret::{SecretArg, SecretPlace};
 use crate::args::{key_value, label};
-use crate::backend::{Backend, BuildRequest, Built, ContainerNetwork, Dockerfile, Secret};
+use crate::backend::{
+    Backend, BuildRequest, Built, ContainerNetwork, Dockerfile, Secret, Verified,
+};
 use crate::display::Mode;
 use crate::error::Error;
 use crate::settings::{SOURCE_DATE_EPOCH, Settings};
@@ -88,6 +91,12 @@ pub(crate) struct BuildArgs {
     /// The platform to build for: only this machine's own
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
+    /// Tell which steps would run and how long they took when they last did; run none
+    #[arg(long, conflicts_with_all = ["verify", "iidfile", "metadata_file"])]
+    pub dry_run: bool,
+    /// Build twice without the cache and compare: where the results differ, tell the first path, and fail
+    #[arg(long)]
+    pub verify: bool,
     /// Print where the time went
     #[arg(long)]
     pub timings: bool,
@@ -110,6 +119,7 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
     let iidfile = args.iidfile.clone();
     let metadata_file = args.metadata_file.clone();
     let (timings, trace) = (args.timings, args.trace.clone());
+    let (dry_run, verify) = (args.dry_run, args.verify);
     let typed = match &args.file {
         Some(path) if path == Path::new("-") => Some(interruptible(typed_dockerfile()).await?),
         _ => None,
@@ -123,7 +133,14 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
         Some(timeline) => Arc::clone(timeline) as _,
         None => Arc::clone(&display) as _,
     };
-    let result = interruptible(async { Ok(cx.backend.build(request, listener).await?) }).await;
+    let work = async {
+        Ok(match (dry_run, verify) {
+            (true, _) => Work::Foreseen(cx.backend.foresee(request, listener).await?),
+            (false, true) => Work::Verified(cx.backend.verify(request, listener).await?),
+            (false, false) => Work::Built(cx.backend.build(request, listener).await?),
+        })
+    };
+    let result = interruptible(work).await;
     display.finish();
     if let Some(timeline) = &timeline {
         if timings {
@@ -133,7 +150,17 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
             write(&path, timeline.trace().to_string().as_bytes())?;
         }
     }
-    let built = result?;
+    let built = match result? {
+        Work::Built(built) | Work::Verified(Verified::Same(built)) => built,
+        Work::Verified(Verified::Differs(difference)) => {
+            cx.printer.say(&verify::report(&difference));
+            return Ok(1);
+        }
+        Work::Foreseen(steps) => {
+            cx.printer.bytes(dry_run::table(&steps).as_bytes())?;
+            return Ok(0);
+        }
+    };
     if let Some(path) = iidfile {
         write(&path, built.config.as_bytes())?;
     }
@@ -144,6 +171,13 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
         cx.printer.line(&built.config)?;
     }
     Ok(0)
+}
+
+/// What came of the work that was asked for.
+enum Work {
+    Built(Built),
+    Verified(Verified),
+    Foreseen(Vec<ForeseenStep>),
 }
 
 /// Refuses files that could not be written, before anything is built for them.

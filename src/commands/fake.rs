@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use engine::build::ForeseenStep;
 use engine::builds::{self, BuildRecord, Explanation};
 use engine::containers::TerminalSize;
 use engine::event::{Listener, Stream};
@@ -15,7 +16,7 @@ use super::{Context, dispatch};
 use crate::backend::{
     Attached, Backend, BuildRequest, Built, ContainerDetail, ContainerNetwork, ContainerState,
     ContainerSummary, Ended, ExecRequest, ImageDetail, ImageSummary, Kept, LogPiece, LogQuery,
-    Login, Process, Pulled, Pushed, Removal, RunRequest, Streams, VolumeMount,
+    Login, Process, Pulled, Pushed, Removal, RunRequest, Streams, Verified, VolumeMount,
 };
 use crate::cli;
 use crate::error::BackendError;
@@ -274,6 +275,22 @@ impl Backend for Fake {
             media_type: image().media_type,
             names,
         })
+    }
+
+    async fn verify(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Verified, BackendError> {
+        self.build(request, listener).await.map(Verified::Same)
+    }
+
+    async fn foresee(
+        &self,
+        _request: BuildRequest,
+        _listener: Arc<dyn Listener>,
+    ) -> Result<Vec<ForeseenStep>, BackendError> {
+        Ok(Vec::new())
     }
 
     async fn builds(&self) -> Result<Vec<BuildRecord>, BackendError> {

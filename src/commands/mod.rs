@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod builds;
 pub(crate) mod containers;
+mod dry_run;
 pub(crate) mod du;
 pub(crate) mod exec;
 pub(crate) mod explain;
@@ -19,6 +20,7 @@ pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod stop;
 pub(crate) mod store;
+mod verify;
 
 #[cfg(test)]
 pub(crate) mod fake;

@@ -12,6 +12,7 @@ mod cache;
 mod containers;
 mod copies;
 mod escapes;
+mod foresight;
 mod hostile;
 mod interruption;
 mod layers;

@@ -6,6 +6,7 @@
 mod actions;
 mod assemble;
 mod file;
+mod foresee;
 mod identity;
 mod operation;
 mod prepare;
@@ -15,6 +16,7 @@ mod run;
 mod secrets;
 mod state;
 mod tell;
+mod verify;
 
 pub(crate) use self::assemble::FinishedImage;
 pub(crate) use self::file::Implied;
@@ -30,12 +32,15 @@ use solver::{Graph, NodeId};
 use self::actions::Actions;
 use self::operation::StepOperation;
 pub use frontend::plan::Network;
+use layer::Digest;
 
+pub use self::foresee::{Fate, ForeseenStep};
 pub use self::request::{BuildRequest, Built, DockerfileSource};
 use self::resolve::Lowered;
 pub use self::secrets::{SecretSource, SecretValue, Secrets};
 use self::state::Build;
 use self::tell::Teller;
+pub use self::verify::{Difference, Verified};
 use crate::builds::{Recorder, Recording};
 use crate::engine::Engine;
 use crate::error::{BuildError, Diagnostics, ImageError, StepError};
@@ -55,32 +60,75 @@ impl Engine {
     ) -> Result<Built, BuildError> {
         self.sweep();
         let request = Arc::new(request);
-        let recording = Recording::begin(self, &request, listener);
+        let make = async |progress: &Progress, recorder: &Recorder| {
+            let image = self.make_image(&request, Seals::Any, progress, recorder);
+            let image = image.await?;
+            self.write_outputs(&request, &image, progress).await
+        };
+        let built = self.recorded(&request, listener, make, |built| built.config);
+        let built = built.await;
+        self.collect_behind();
+        built
+    }
+
+    /// Builds, again if a file of the context changed meanwhile, and writes the build down. `image` gives the id of the
+    /// image.
+    async fn recorded<T>(
+        &self,
+        request: &BuildRequest,
+        listener: Arc<dyn Listener>,
+        make: impl AsyncFn(&Progress, &Recorder) -> Result<T, BuildError>,
+        image: impl Fn(&T) -> Digest,
+    ) -> Result<T, BuildError> {
+        let recording = Recording::begin(self, request, listener);
         let mut tries = 0;
         loop {
             let recorder = Arc::clone(recording.recorder());
             let progress = Progress::new(Arc::clone(&recorder) as Arc<dyn Listener>);
-            let result = self.build_once(&request, &progress, &recorder).await;
+            let result = make(&progress, &recorder).await;
             tries += 1;
             match result {
                 Err(BuildError::Step { source, .. }) if tries < RETRIES && source.is_race() => {
-                    recording.recorder().restart();
+                    recorder.restart();
                 }
                 result => {
-                    recording.finish(&result).await;
-                    self.collect_behind();
+                    recording.finish(result.as_ref().map(&image)).await;
                     return result;
                 }
             }
         }
     }
 
-    async fn build_once(
+    async fn make_image(
         &self,
         request: &Arc<BuildRequest>,
+        seals: Seals,
         progress: &Progress,
         recorder: &Recorder,
-    ) -> Result<Built, BuildError> {
+    ) -> Result<FinishedImage, BuildError> {
+        let prepared = self.prepare(request, seals, progress, |name| recorder.reads(name));
+        let Prepared {
+            dockerfile,
+            plan,
+            build,
+        } = prepared.await?;
+        let _abandon = AbandonOnDrop(&build);
+        let solved = solve(&build, &plan, progress, recorder, &dockerfile).await;
+        // What was learnt serves the next build whether this one worked or not.
+        let kept = build.context().remember().and(build.settle().await);
+        let layers = solved?;
+        kept?;
+        Ok(assemble::image(&plan, layers, plan.epoch))
+    }
+
+    /// Reads the Dockerfile, whose name is told to `reads`, lowers it, and opens the context.
+    async fn prepare(
+        &self,
+        request: &Arc<BuildRequest>,
+        seals: Seals,
+        progress: &Progress,
+        reads: impl FnOnce(&str),
+    ) -> Result<Prepared, BuildError> {
         let spending = progress.spend(Phase::Dockerfile);
         let dockerfile = {
             // It may be a pipe that nobody writes to.
@@ -88,25 +136,43 @@ impl Engine {
             blocking(move || prepare::read(&request, &progress)).await
         };
         let dockerfile = dockerfile.map_err(|_| BuildError::Cancelled)??;
-        recorder.reads(dockerfile.text.name());
+        reads(dockerfile.text.name());
         let Lowered { plan, images } = resolve::lower(self, request, &dockerfile, progress).await?;
         drop(spending);
         warn(&plan.warnings, &dockerfile, progress);
         let context = prepare::context(self, request, &dockerfile, progress)?;
         let ignored = resolve::check_ignored(request, &dockerfile, &plan, context.ignore())?;
         warn(&ignored, &dockerfile, progress);
-        let epoch = plan.epoch;
-        let build = Build::new(self.clone(), Arc::clone(request), context, images, epoch);
-        let build = Arc::new(build);
-        let _abandon = AbandonOnDrop(&build);
-        let solved = solve(&build, &plan, progress, recorder, &dockerfile).await;
-        // What was learnt serves the next build whether this one worked or not.
-        let kept = build.context().remember().and(build.settle().await);
-        let layers = solved?;
-        kept?;
-        let image = assemble::image(&plan, layers, epoch);
-        self.write_outputs(request, &image, progress).await
+        let build = Build::new(
+            self.clone(),
+            Arc::clone(request),
+            context,
+            images,
+            plan.epoch,
+            seals,
+        );
+        Ok(Prepared {
+            dockerfile,
+            plan,
+            build: Arc::new(build),
+        })
     }
+}
+
+/// A build with all that is known before its steps are.
+struct Prepared {
+    dockerfile: prepare::Dockerfile,
+    plan: Plan,
+    build: Arc<Build>,
+}
+
+/// Which layers steps become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seals {
+    /// Earlier layers of the same content take their place, whatever their times.
+    Any,
+    /// Their own.
+    Own,
 }
 
 /// Has a build that is dropped before its end leave no upper directories.

@@ -9,10 +9,10 @@ use frontend::plan::{self, MountKind, Run, SecretMount};
 use runtime::{Child, ExitStatus, Mount, Network, Process, Root, Source, Spec, Stdio};
 use solver::RunContext;
 
-use super::Build;
 use super::operation::blocking;
 use super::secrets::{Masker, SecretValue};
 use super::state::MountedFiles;
+use super::{Build, Seals};
 use crate::error::StepError;
 use crate::event::{Phase, Stream};
 use crate::progress::Row;
@@ -334,11 +334,12 @@ impl Build {
     /// The layer that a step's changes become: of use at once, sealed behind the build's back.
     fn sealing(self: &Arc<Self>, upper: Upper, row: &Row) -> Layer {
         let (engine, epoch) = (self.engine().clone(), self.epoch());
+        let reuse = self.seals() == Seals::Any;
         let directory = upper.upper.clone();
         let row = row.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _spending = row.spend(Phase::Sealing);
-            engine.seal(&directory, epoch)
+            engine.seal(&directory, epoch, reuse)
         });
         let sealing = crate::rootfs::sealing(async move {
             match work.await {

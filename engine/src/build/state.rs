@@ -12,6 +12,7 @@ use layer::{ContentDigest, Timestamp};
 use solver::KeyWriter;
 use tokio::sync::{Mutex, OnceCell};
 
+use super::Seals;
 use super::operation::blocking;
 use super::request::BuildRequest;
 use crate::engine::Engine;
@@ -40,6 +41,7 @@ pub(super) struct Build {
     hosts: Vec<String>,
     now: Timestamp,
     epoch: Option<i64>,
+    seals: Seals,
     /// Layers made of parts of the context, for bind mounts; by the path in the context.
     context_layers: Mutex<HashMap<String, Arc<OnceCell<Layer>>>>,
     /// Layers whose upper directories are in use until the build ends.
@@ -63,6 +65,7 @@ impl Build {
         context: Context,
         images: HashMap<String, ResolvedImage>,
         epoch: Option<i64>,
+        seals: Seals,
     ) -> Self {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -85,6 +88,7 @@ impl Build {
             images,
             now,
             epoch,
+            seals,
             context_layers: Mutex::default(),
             fresh: std::sync::Mutex::default(),
         }
@@ -115,6 +119,16 @@ impl Build {
     /// `SOURCE_DATE_EPOCH`.
     pub(super) fn epoch(&self) -> Option<i64> {
         self.epoch
+    }
+
+    /// Which layers steps become.
+    pub(super) fn seals(&self) -> Seals {
+        self.seals
+    }
+
+    /// Whether the store lacks a base image.
+    pub(super) fn is_remote(&self, source: &ImageSource) -> bool {
+        self.images[&source.id].is_remote()
     }
 
     pub(super) fn no_cache(&self) -> bool {

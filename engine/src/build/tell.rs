@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use solver::{DefinitionKey, Event, Graph, Hit, MissReason, NodeId};
+use solver::{DefinitionKey, Event, Graph, Hit, NodeId};
 
 use super::operation::StepOperation;
 use crate::builds::Recorder;
 use crate::error::StepError;
-use crate::event::{CacheHit, CacheMiss, Phase};
+use crate::event::Phase;
 use crate::progress::{Row, Spending};
 
 /// A listener of the solver's.
@@ -50,16 +50,8 @@ impl<'a> Teller<'a> {
             Event::Identified(node, definition) => {
                 self.recorder.identified(row(&node).id(), &definition);
             }
-            Event::Cached(node, hit) => row(&node).cached(match hit {
-                Hit::Definition => CacheHit::Definition,
-                Hit::Content => CacheHit::Content,
-                Hit::Ancestor => CacheHit::NotNeeded,
-            }),
-            Event::Missed(node, why) => row(&node).missed(match why {
-                MissReason::NoRecord => CacheMiss::New,
-                MissReason::InputsChanged => CacheMiss::InputsChanged,
-                MissReason::Refresh => CacheMiss::Disabled,
-            }),
+            Event::Cached(node, hit) => row(&node).cached(hit.into()),
+            Event::Missed(node, why) => row(&node).missed(why.into()),
             Event::Started(node) => row(&node).started(),
             Event::Finished(node) => row(&node).completed(),
             Event::Failed(node, error) => row(&node).failed(crate::error::chain(&*error)),

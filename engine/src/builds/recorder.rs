@@ -7,12 +7,13 @@ use std::time::SystemTime;
 use cache::{BuildName, Store};
 use frontend::SourceText;
 use frontend::plan::{Step, StepKind};
+use layer::Digest;
 use solver::{DefinitionKey, Graph, NodeId};
 use tokio::task::JoinHandle;
 
 use super::log::LogWriter;
 use super::record::{BuildRecord, Outcome, RowEnd, RowRecord, StepRecord, micros_between};
-use crate::build::{BuildRequest, Built};
+use crate::build::BuildRequest;
 use crate::engine::Engine;
 use crate::error::BuildError;
 use crate::event::{CacheMiss, Event, EventKind, Listener, VertexId};
@@ -89,7 +90,7 @@ impl Recording {
     }
 
     /// Writes down the end of the build.
-    pub(crate) async fn finish(self, result: &Result<Built, BuildError>) {
+    pub(crate) async fn finish(self, result: Result<Digest, &BuildError>) {
         let writing = std::mem::take(&mut self.0.state().writing);
         for writing in writing {
             // What was not written is not explained.
@@ -100,7 +101,7 @@ impl Recording {
             Err(BuildError::Cancelled) => Outcome::Cancelled,
             Err(error) => Outcome::Failed(crate::error::chain(error)),
         };
-        let image = result.as_ref().ok().map(|built| built.config.to_string());
+        let image = result.ok().map(|id| id.to_string());
         self.0.finish(outcome, image);
     }
 }

@@ -9,6 +9,7 @@
 
 mod demand;
 mod dispatch;
+mod foresee;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -25,6 +26,7 @@ use crate::event::Event;
 use crate::graph::{Graph, NodeId};
 use crate::operation::Operation;
 use dispatch::Dispatcher;
+pub use foresee::{Foreseen, foresee};
 use unit::Unit;
 
 /// How a solve is to be done.

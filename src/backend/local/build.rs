@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use engine::build::{DockerfileSource, Network, SecretSource, SecretValue, Secrets};
+use engine::build::{DockerfileSource, ForeseenStep, Network, SecretSource, SecretValue, Secrets};
 use engine::event::Listener;
 use engine::output::{Destination, Output, OutputSpec};
 use engine::{BuildError, Engine, ImageError, StepError};
 
 use super::{images, other};
 use crate::args::output::{Dest, OutputArg, OutputKind};
-use crate::backend::{BuildRequest, Built, ContainerNetwork, Dockerfile, Secret};
+use crate::backend::{BuildRequest, Built, ContainerNetwork, Dockerfile, Secret, Verified};
 use crate::error::BackendError;
 
 /// Builds an image. `colors`: excerpts of the Dockerfile are coloured.
@@ -20,14 +20,43 @@ pub(super) async fn build(
     colors: bool,
 ) -> Result<Built, BackendError> {
     let built = engine.build(to_engine(request)?, listener).await;
-    let built = built.map_err(|error| failure(error, colors))?;
-    Ok(Built {
+    built.map(told).map_err(|error| failure(error, colors))
+}
+
+/// Builds twice and compares.
+pub(super) async fn verify(
+    engine: &Engine,
+    request: BuildRequest,
+    listener: Arc<dyn Listener>,
+    colors: bool,
+) -> Result<Verified, BackendError> {
+    use engine::build::Verified as Found;
+    let verified = engine.verify(to_engine(request)?, listener).await;
+    Ok(match verified.map_err(|error| failure(error, colors))? {
+        Found::Same(built) => Verified::Same(told(built)),
+        Found::Differs(difference) => Verified::Differs(difference),
+    })
+}
+
+/// Tells what a build would do.
+pub(super) async fn foresee(
+    engine: &Engine,
+    request: BuildRequest,
+    listener: Arc<dyn Listener>,
+    colors: bool,
+) -> Result<Vec<ForeseenStep>, BackendError> {
+    let foreseen = engine.foresee(to_engine(request)?, listener).await;
+    foreseen.map_err(|error| failure(error, colors))
+}
+
+fn told(built: engine::build::Built) -> Built {
+    Built {
         config: built.config.to_string(),
         manifest: built.manifest.to_string(),
         manifest_size: built.manifest_size,
         media_type: built.media_type,
         names: built.tags.iter().map(ToString::to_string).collect(),
-    })
+    }
 }
 
 fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, BackendError> {

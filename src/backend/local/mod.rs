@@ -11,6 +11,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::build::ForeseenStep;
 use engine::builds::{BuildRecord, Explanation};
 use engine::event::Listener;
 use engine::retention::{Checked, Item, Prune, Usage};
@@ -20,7 +21,7 @@ use engine::{Engine, LayerForm};
 use super::{
     Attached, Backend, BuildRequest, Built, ContainerDetail, ContainerSummary, Ended, ExecRequest,
     ImageDetail, ImageSummary, Kept, LogPiece, LogQuery, Login, Pulled, Pushed, Removal,
-    RunRequest,
+    RunRequest, Verified,
 };
 use crate::cli::{Global, LayersForm};
 use crate::error::{BackendError, Error};
@@ -85,6 +86,22 @@ impl Backend for Local {
         listener: Arc<dyn Listener>,
     ) -> Result<Built, BackendError> {
         build::build(&self.engine, request, listener, self.colors).await
+    }
+
+    async fn verify(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Verified, BackendError> {
+        build::verify(&self.engine, request, listener, self.colors).await
+    }
+
+    async fn foresee(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Vec<ForeseenStep>, BackendError> {
+        build::foresee(&self.engine, request, listener, self.colors).await
     }
 
     async fn builds(&self) -> Result<Vec<BuildRecord>, BackendError> {
