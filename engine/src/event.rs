@@ -132,7 +132,7 @@ pub enum EventKind {
     Cancelled(VertexId),
     /// Time was spent. Told only to those who want to know, see [`Listener::wants_spans`].
     Span(Span),
-    /// A finding about the Dockerfile, ready to be shown; `detail` has the source excerpt.
+    /// A finding, ready to be shown: about the Dockerfile, whose excerpt is `detail`, or about a mirror that failed.
     Warning {
         /// The rule or kind (`LegacyKeyValueFormat`), empty for none.
         rule: String,

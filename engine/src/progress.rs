@@ -70,7 +70,7 @@ impl Progress {
         row
     }
 
-    /// Tells of a finding in the Dockerfile.
+    /// Tells of a finding.
     pub(crate) fn warn(&self, rule: String, message: String, detail: String) {
         self.send(EventKind::Warning {
             rule,
@@ -129,6 +129,11 @@ impl Row {
     pub(crate) fn log(&self, stream: Stream, bytes: &[u8]) {
         self.progress
             .send(EventKind::Log(self.id, stream, bytes.into()));
+    }
+
+    /// Tells of a finding that stands in no file.
+    pub(crate) fn warn(&self, message: String) {
+        self.progress.warn(String::new(), message, String::new());
     }
 
     /// Bytes moved.

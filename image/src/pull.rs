@@ -254,12 +254,11 @@ async fn fetch_layer(
         if let Some(partial) = partial.filter(|_| !broke_off) {
             partial.discard();
         }
-        match (result, blob.after_wrong_bytes()) {
+        match result {
             // What was kept may have been wrong: all comes again.
-            (Err(error), _) if error.is_content() && was_kept => {}
-            (Err(error), Some(next)) if error.is_content() => first = next,
-            (result, _) => {
-                result?;
+            Err(error) if error.is_content() && was_kept => {}
+            Err(error) => first = blob.after_wrong_bytes(error)?,
+            Ok(()) => {
                 progress(Phase::Done, layer.blob.size);
                 return Ok(());
             }

@@ -23,14 +23,15 @@ pub(crate) fn failure<'a>(out: &mut Vec<u8>, name: &str, lines: impl Iterator<It
     out.extend_from_slice(b"------\n");
 }
 
-/// The list of warnings; with `debug`, each with its excerpt.
+/// The list of warnings; with `debug`, each with its excerpt, if it has one.
 pub(crate) fn warnings(out: &mut Vec<u8>, warnings: &[Warning], debug: bool) {
     let (count, plural) = match warnings.len() {
         0 => return,
         1 => (1, ""),
         n => (n, "s"),
     };
-    let hint = if debug {
+    let expanded = debug || warnings.iter().all(|warning| warning.detail.is_empty());
+    let hint = if expanded {
         ""
     } else {
         " (use --debug to expand)"

@@ -96,6 +96,13 @@ fn the_registry_has_what_its_mirror_has_not() {
         outcome.succeeded();
         assert_whole(&rbuild);
         assert!(!server.seen().is_empty(), "{fault:?}");
+        // It is told of once, unless it just lacks something.
+        let told = outcome
+            .stderr
+            .matches(&format!(" - `{}` was passed over: ", mirror.host()))
+            .count();
+        let lacks = matches!(fault, Fault::Status(404, _));
+        assert_eq!(told, usize::from(!lacks), "{fault:?}: {outcome:?}");
     }
 }
 
@@ -110,7 +117,11 @@ fn a_mirror_that_is_not_there_is_passed_over() {
         server.host()
     );
     configure(&rbuild, "registry.invalid", &text);
-    rbuild.run(["pull", NAME]).succeeded();
+    let pulled = rbuild.run(["pull", NAME]);
+    pulled.succeeded();
+    pulled.says(&[&format!(
+        " 1 warning found:\n - `127.0.0.1:{nobody}` was passed over: cannot reach registry"
+    )]);
     assert_whole(&rbuild);
     // When all fail, all are named, and once.
     let absent = rbuild.run(["pull", "registry.invalid/absent"]);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use image::registry::{self, Client, Hosts};
 
 use super::login::auth_files;
-use crate::engine::Settings;
+use crate::engine::{Engine, Settings};
+use crate::progress::Row;
 
 /// The client of an engine. Files are read when they are needed.
 pub(crate) fn registry_client(settings: &Settings) -> Client {
@@ -15,4 +16,16 @@ pub(crate) fn registry_client(settings: &Settings) -> Client {
         proxies: settings.proxies.clone(),
         ..registry::Settings::default()
     })
+}
+
+impl Engine {
+    /// Warns of the mirrors that failed, each once: another server had what was wanted, and nothing else tells of them.
+    pub(super) fn tell_of_failed_servers(&self, row: &Row) {
+        for passed in self.registry().take_passed_over() {
+            row.warn(format!(
+                "`{}` was passed over: {}",
+                passed.server, passed.reason
+            ));
+        }
+    }
 }

@@ -86,6 +86,7 @@ impl Engine {
         let into: Arc<dyn LayerSink> = Arc::clone(&sink) as _;
         let observer: Arc<dyn Observer> = Arc::new(RowObserver::new(row.clone()));
         fetch_layers(self.registry(), remote, &into, &observer).await?;
+        self.tell_of_failed_servers(row);
         let layers: Vec<_> = remote.layers.iter().map(|layer| layer.diff_id).collect();
         blocking(move || {
             sink.settle(&layers)?;

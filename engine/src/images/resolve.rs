@@ -65,6 +65,7 @@ impl Engine {
         }
         let remote = fetch_image(self.registry(), reference, &Platform::host()).await?;
         if let Some(row) = row {
+            self.tell_of_failed_servers(row);
             let resolved = reference.with_digest(remote.target.digest);
             let size = remote.target.size;
             row.transfer(format!("resolve {resolved}"), size, Some(size), true);

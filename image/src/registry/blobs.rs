@@ -106,9 +106,9 @@ impl Client {
         let mut first = 0;
         loop {
             let mut stream = self.blob(repository, descriptor, first)?;
-            match (stream.rest().await, stream.after_wrong_bytes()) {
-                (Err(error), Some(next)) if error.is_content() => first = next,
-                (result, _) => return result,
+            match stream.rest().await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => first = stream.after_wrong_bytes(error)?,
             }
         }
     }
@@ -150,7 +150,10 @@ impl BlobStream {
                 return Ok(Some(bytes));
             }
             if self.received == self.descriptor.size && self.answer.is_none() {
-                return self.verify().map(|()| None);
+                self.verify()?;
+                let failed = std::mem::take(&mut self.failed);
+                self.client.inner.passed_over.add(failed);
+                return Ok(None);
             }
             let Some(answer) = &mut self.answer else {
                 self.connect().await?;
@@ -175,14 +178,21 @@ impl BlobStream {
         self.kept = Some(Kept { file, length });
     }
 
-    /// Which source to begin with when what came turned out to be wrong; `None` if there is no better one.
-    pub(crate) fn after_wrong_bytes(&self) -> Option<usize> {
+    /// Which source to begin with when what came turned out to be wrong, as this error says; the error itself if there is
+    /// no better one.
+    pub(crate) fn after_wrong_bytes(mut self, error: Error) -> Result<usize, Error> {
         let next = if self.first < self.current {
             self.current
         } else {
             self.current + 1
         };
-        (next < self.sources.len()).then_some(next)
+        if !error.is_content() || next == self.sources.len() {
+            return Err(error);
+        }
+        self.failed
+            .add(&self.sources[self.first].call.endpoint, error);
+        self.client.inner.passed_over.add(self.failed);
+        Ok(next)
     }
 
     async fn rest(&mut self) -> Result<Vec<u8>, Error> {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use layer::Digest;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
@@ -32,10 +34,25 @@ pub struct FetchedManifest {
 impl Client {
     /// What a name leads to, without fetching it where the registry can say so.
     pub async fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        self.in_turn(reference, |server| {
+            self.resolve_at(server, reference).boxed()
+        })
+        .await
+    }
+
+    /// What the first server has to say that does not fail.
+    async fn in_turn<'a, T>(
+        &'a self,
+        reference: &Reference,
+        ask: impl Fn(Arc<Endpoint>) -> BoxFuture<'a, Result<T, Error>>,
+    ) -> Result<T, Error> {
         let mut failures = Failures::default();
         for server in self.servers(reference.repository(), purpose(reference))? {
-            match self.resolve_at(&server, reference).await {
-                Ok(descriptor) => return Ok(descriptor),
+            match ask(Arc::clone(&server)).await {
+                Ok(found) => {
+                    self.inner.passed_over.add(failures);
+                    return Ok(found);
+                }
                 Err(error) => failures.add(&server, error),
             }
         }
@@ -44,10 +61,10 @@ impl Client {
 
     async fn resolve_at(
         &self,
-        server: &Arc<Endpoint>,
+        server: Arc<Endpoint>,
         reference: &Reference,
     ) -> Result<Descriptor, Error> {
-        let call = pulling(server, reference);
+        let call = pulling(&server, reference);
         let answer = self
             .manifest(&call, &Method::HEAD, &reference.target())
             .await?;
@@ -65,22 +82,18 @@ impl Client {
 
     /// The manifest or index of a name.
     pub async fn fetch_manifest(&self, reference: &Reference) -> Result<FetchedManifest, Error> {
-        let mut failures = Failures::default();
-        for server in self.servers(reference.repository(), purpose(reference))? {
-            match self.fetch_manifest_at(&server, reference).await {
-                Ok(manifest) => return Ok(manifest),
-                Err(error) => failures.add(&server, error),
-            }
-        }
-        Err(failures.into_error())
+        self.in_turn(reference, |server| {
+            self.fetch_manifest_at(server, reference).boxed()
+        })
+        .await
     }
 
     async fn fetch_manifest_at(
         &self,
-        server: &Arc<Endpoint>,
+        server: Arc<Endpoint>,
         reference: &Reference,
     ) -> Result<FetchedManifest, Error> {
-        let call = pulling(server, reference);
+        let call = pulling(&server, reference);
         let (head, bytes) = self.manifest_and_bytes(&call, &reference.target()).await?;
         let media_type = header(&head, CONTENT_TYPE.as_str())
             .and_then(|text| text.split(';').next())

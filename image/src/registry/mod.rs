@@ -22,6 +22,8 @@ mod transport;
 mod upload;
 
 use std::collections::HashMap;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blobs::BlobStream;
@@ -30,6 +32,7 @@ pub use credentials::{
 };
 pub use endpoint::Purpose;
 pub use error::{RegistryError, Unreachable};
+pub use fallback::PassedOver;
 pub use hosts::{Hosts, HostsError, HostsProblem};
 pub use manifests::FetchedManifest;
 pub use settings::{Proxies, Settings};
@@ -49,6 +52,7 @@ struct Inner {
     tokens: auth::Tokens,
     /// The servers of each registry that was asked for something.
     servers: Mutex<HashMap<String, Vec<Arc<Endpoint>>>>,
+    passed_over: fallback::AllPassedOver,
 }
 
 impl Client {
@@ -59,6 +63,7 @@ impl Client {
                 settings,
                 tokens: auth::Tokens::default(),
                 servers: Mutex::default(),
+                passed_over: fallback::AllPassedOver::default(),
             }),
         }
     }
@@ -84,5 +89,16 @@ impl std::fmt::Debug for Client {
         f.debug_struct("Client")
             .field("settings", &self.inner.settings)
             .finish_non_exhaustive()
+    }
+}
+
+/// The bytes of a file, if there is one.
+fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
+            _ => Err(error),
+        },
     }
 }

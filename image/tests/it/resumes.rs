@@ -7,7 +7,7 @@ use layer::{DiffId, Digest};
 use rbuild_image::manifest::Index;
 use rbuild_image::platform::Platform;
 use rbuild_image::pull::{fetch_image, fetch_layers};
-use rbuild_image::push::push;
+use rbuild_image::push::{LocalImage, push};
 use rbuild_image::registry::{Hosts, Settings};
 use rbuild_image::transfer::{LayerSink as _, Observer, Unobserved};
 use rbuild_image::{Client, Compression, Descriptor, Error, Manifest, MediaTypes, Reference};
@@ -254,6 +254,29 @@ async fn a_foreign_layer_may_be_in_the_registry_after_all() {
         let (_, store) = pull(&server.reference("a")).await.unwrap();
         assert!(store.tar(&held.diff_id) == layer);
     }
+}
+
+#[tokio::test]
+async fn a_foreign_layer_is_pushed_as_one_of_ones_own() {
+    let layer = tar_of("file", b"foreign");
+    let held = foreign(&layer, vec!["http://127.0.0.1:1/gone".to_owned()]);
+    let server = Server::start(move |request| held.answer(request));
+    let (remote, store) = pull(&server.reference("a")).await.unwrap();
+    let image = LocalImage {
+        config: remote.config_bytes,
+        layers: vec![remote.layers[0].diff_id],
+    };
+    let observer: Arc<dyn Observer> = Arc::new(Unobserved);
+    let (client, source, target) = (client(), store.source(), name("foreign"));
+    let options = options(&store, Compression::None);
+    let targets = std::slice::from_ref(&target);
+    push(&client, &image, targets, &options, &source, &observer)
+        .await
+        .unwrap();
+    let (pushed, other) = pull(&target).await.unwrap();
+    let expected = Descriptor::of("application/vnd.oci.image.layer.v1.tar", &layer);
+    assert_eq!(pushed.layers[0].blob, expected);
+    assert!(other.tar(&image.layers[0]) == layer);
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! One file with credentials: read.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -10,6 +9,7 @@ use serde::Deserialize;
 use super::helper::Helper;
 use super::{Credential, CredentialError, registry_of};
 use crate::json;
+use crate::registry::read_if_there;
 
 /// What of a file concerns us.
 #[derive(Debug)]
@@ -101,22 +101,11 @@ impl AuthFile {
 
 /// The bytes of a file, if there is one.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CredentialError> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(source) => Err(CredentialError::File {
-            action: "read the credentials in",
-            path: path.to_owned(),
-            source,
-        }),
-    }
+    read_if_there(path).map_err(|source| CredentialError::File {
+        action: "read the credentials in",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 pub(super) fn bad_json(path: &Path, error: &serde_json::Error) -> CredentialError {

@@ -23,10 +23,11 @@ fn files(text: &str) -> (tempfile::TempDir, AuthFiles, PathBuf) {
 fn the_file_of_docker_is_read() {
     let (_directory, files, _) = files(
         r#"{"auths":{
+            "https://index.docker.io/v1/access-token":{"auth":"YTpi"},
             "https://index.docker.io/v1/":{"auth":"dXNlcjpwYTpzcw=="},
             "localhost:5000":{"username":"u","password":"p"},
             "http://localhost:5000/v2/":{"username":"other","password":"p"},
-            "ghcr.io":{"identitytoken":"t"},
+            "ghcr.io":{"auth":"dXNlcjo=","identitytoken":"t"},
             "empty.io":{}},
             "HttpHeaders":{}}"#,
     );

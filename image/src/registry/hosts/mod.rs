@@ -9,6 +9,8 @@ mod file;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::read_if_there;
+
 pub(super) use file::{Capabilities, Certificate, Host, HostsFile};
 
 /// Stands for every registry without a directory of its own.
@@ -102,21 +104,16 @@ impl Hosts {
 }
 
 fn read(path: &Path) -> Result<Option<String>, HostsError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(source) => Err(HostsError::Read {
-            path: path.to_owned(),
-            source,
-        }),
-    }
+    let failed = |source| HostsError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let Some(bytes) = read_if_there(path).map_err(failed)? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8(bytes);
+    text.map(Some)
+        .map_err(|error| failed(io::Error::other(error)))
 }
 
 #[cfg(test)]
