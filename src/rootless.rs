@@ -74,6 +74,7 @@ impl<'a> Need<'a> {
     fn of(command: &'a Command) -> Self {
         match command {
             Command::Build(_)
+            | Command::Debug(_)
             | Command::Run(_)
             | Command::Info
             | Command::Du(_)

@@ -251,6 +251,9 @@ pub enum BuildError {
         /// What went wrong.
         source: Arc<StepError>,
     },
+    /// A step that is asked for is not to be found.
+    #[error(transparent)]
+    NoStep(#[from] crate::builds::RecordError),
     /// The result could not be written.
     #[error("cannot write the result")]
     Output(#[from] ImageError),

@@ -7,6 +7,7 @@ use engine::build::Difference;
 
 use crate::args::host::HostArg;
 use crate::args::output::OutputArg;
+use crate::error::BackendError;
 
 /// Where the Dockerfile is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +83,17 @@ pub(crate) struct Built {
     pub media_type: String,
     /// The names it was given, in full (`docker.io/library/a:latest`).
     pub names: Vec<String>,
+}
+
+/// A build that is looked into, with the place where processes can be started.
+#[derive(Debug)]
+pub(crate) enum Debugged<S> {
+    /// It came to that place; with what was built, if it was to be finished.
+    Opened(S, Option<Built>),
+    /// It is finished, and nothing failed.
+    Finished(Built),
+    /// It failed; with the step whose command did, if that is to be looked into.
+    Failed(BackendError, Option<S>),
 }
 
 /// What came of building twice.

@@ -10,8 +10,9 @@ mod local;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::build::ForeseenStep;
+use engine::build::{Debug, ForeseenStep};
 use engine::builds::{self, BuildRecord, Explanation};
+use engine::containers::TerminalSize;
 use engine::event::Listener;
 use engine::retention::{Checked, Item, Prune, Usage};
 
@@ -20,8 +21,8 @@ pub(crate) use containers::{
     LogQuery, Process, PullPolicy, RunRequest, Streams, VolumeMount,
 };
 pub(crate) use images::{
-    BuildRequest, Built, ContainerNetwork, Dockerfile, ImageDetail, ImageSummary, Kept, Login,
-    Pulled, Pushed, Removal, Secret, Verified,
+    BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, ImageDetail, ImageSummary, Kept,
+    Login, Pulled, Pushed, Removal, Secret, Verified,
 };
 pub(crate) use local::Local;
 
@@ -31,6 +32,8 @@ use crate::error::BackendError;
 pub(crate) trait Backend: Sized {
     /// A running process of a container.
     type Process: Process;
+    /// A place in a build where processes can be started.
+    type Session;
 
     /// Builds an image.
     async fn build(
@@ -38,6 +41,22 @@ pub(crate) trait Backend: Sized {
         request: BuildRequest,
         listener: Arc<dyn Listener>,
     ) -> Result<Built, BackendError>;
+
+    /// Builds as far as `debug` says, and opens what is to be looked into.
+    async fn debug(
+        &self,
+        request: BuildRequest,
+        debug: Debug,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Debugged<Self::Session>, BackendError>;
+
+    /// Starts a process in a build, with a terminal if that has a size.
+    async fn enter(
+        &self,
+        session: &Self::Session,
+        args: Vec<String>,
+        tty: Option<TerminalSize>,
+    ) -> Result<Attached<Self::Process>, BackendError>;
 
     /// Builds twice without the cache and compares the images.
     async fn verify(

@@ -9,13 +9,14 @@ use engine::build::ForeseenStep;
 use engine::event::Listener;
 use serde_json::json;
 
+use super::debug::{OnError, Wish};
 use super::{Context, dry_run, verify};
 use crate::args::host::HostArg;
 use crate::args::output::{Dest, OutputArg, OutputKind};
 use crate::args::secret::{SecretArg, SecretPlace};
 use crate::args::{key_value, label};
 use crate::backend::{
-    Backend, BuildRequest, Built, ContainerNetwork, Dockerfile, Secret, Verified,
+    Backend, BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Secret, Verified,
 };
 use crate::display::Mode;
 use crate::error::Error;
@@ -97,6 +98,13 @@ pub(crate) struct BuildArgs {
     /// Build twice without the cache and compare: where the results differ, tell the first path, and fail
     #[arg(long)]
     pub verify: bool,
+    /// When a command fails, open a terminal in its step, as the command left it; leaving that ends the build
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["dry_run", "verify", "invoke"])]
+    pub on_error: Option<OnError>,
+    /// Run a command in the finished image, a shell in a terminal without one; its exit code is the build's
+    #[arg(long, value_name = "COMMAND", num_args = 0..=1, require_equals = true, default_missing_value = "",
+          conflicts_with_all = ["dry_run", "verify"])]
+    pub invoke: Option<String>,
     /// Print where the time went
     #[arg(long)]
     pub timings: bool,
@@ -110,12 +118,22 @@ pub(crate) struct BuildArgs {
 
 /// Builds.
 pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) -> Result<u8, Error> {
+    build(args, None, cx).await
+}
+
+/// Builds; with a step, only what that needs, to open it.
+pub(super) async fn build<B: Backend>(
+    args: BuildArgs,
+    step: Option<String>,
+    cx: &mut Context<'_, B>,
+) -> Result<u8, Error> {
     let mode = if args.quiet {
         Some(Mode::Quiet)
     } else {
         args.progress
     };
     check_files(&args)?;
+    let wish = Wish::of(&args, step)?;
     let iidfile = args.iidfile.clone();
     let metadata_file = args.metadata_file.clone();
     let (timings, trace) = (args.timings, args.trace.clone());
@@ -134,24 +152,37 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
         None => Arc::clone(&display) as _,
     };
     let work = async {
-        Ok(match (dry_run, verify) {
-            (true, _) => Work::Foreseen(cx.backend.foresee(request, listener).await?),
-            (false, true) => Work::Verified(cx.backend.verify(request, listener).await?),
-            (false, false) => Work::Built(cx.backend.build(request, listener).await?),
+        let backend = cx.backend;
+        Ok(match wish {
+            Some(wish) => {
+                let debugged = backend.debug(request, wish.what.clone(), listener).await?;
+                Work::Debugged(wish, debugged)
+            }
+            None if dry_run => Work::Foreseen(backend.foresee(request, listener).await?),
+            None if verify => Work::Verified(backend.verify(request, listener).await?),
+            None => Work::Built(backend.build(request, listener).await?),
         })
     };
     let result = interruptible(work).await;
     display.finish();
     if let Some(timeline) = &timeline {
-        if timings {
-            cx.printer.say(&timeline.summary());
-        }
-        if let Some(path) = trace {
-            write(&path, timeline.trace().to_string().as_bytes())?;
-        }
+        tell_times(timeline, timings, trace.as_deref(), cx)?;
     }
+    let mut opened = None;
     let built = match result? {
-        Work::Built(built) | Work::Verified(Verified::Same(built)) => built,
+        Work::Debugged(wish, Debugged::Opened(session, Some(built))) => {
+            opened = Some((wish, session));
+            built
+        }
+        Work::Debugged(wish, Debugged::Opened(session, None)) => {
+            return wish.serve(&session, cx).await;
+        }
+        Work::Debugged(wish, Debugged::Failed(error, session)) => {
+            return wish.serve_failure(error, session, cx).await;
+        }
+        Work::Debugged(_, Debugged::Finished(built))
+        | Work::Verified(Verified::Same(built))
+        | Work::Built(built) => built,
         Work::Verified(Verified::Differs(difference)) => {
             cx.printer.say(&verify::report(&difference));
             return Ok(1);
@@ -170,11 +201,31 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
     if mode == Mode::Quiet {
         cx.printer.line(&built.config)?;
     }
-    Ok(0)
+    match opened {
+        Some((wish, session)) => wish.serve(&session, cx).await,
+        None => Ok(0),
+    }
+}
+
+/// Says where the time went: on standard error, in a file, or both.
+fn tell_times<B>(
+    timeline: &Timeline,
+    timings: bool,
+    trace: Option<&Path>,
+    cx: &mut Context<'_, B>,
+) -> Result<(), Error> {
+    if timings {
+        cx.printer.say(&timeline.summary());
+    }
+    match trace {
+        Some(path) => write(path, timeline.trace().to_string().as_bytes()),
+        None => Ok(()),
+    }
 }
 
 /// What came of the work that was asked for.
-enum Work {
+enum Work<S> {
+    Debugged(Wish, Debugged<S>),
     Built(Built),
     Verified(Verified),
     Foreseen(Vec<ForeseenStep>),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use engine::build::ForeseenStep;
+use engine::build::{Debug, ForeseenStep};
 use engine::builds::{self, BuildRecord, Explanation};
 use engine::containers::TerminalSize;
 use engine::event::{Listener, Stream};
@@ -15,8 +15,8 @@ use serde_json::json;
 use super::{Context, dispatch};
 use crate::backend::{
     Attached, Backend, BuildRequest, Built, ContainerDetail, ContainerNetwork, ContainerState,
-    ContainerSummary, Ended, ExecRequest, ImageDetail, ImageSummary, Kept, LogPiece, LogQuery,
-    Login, Process, Pulled, Pushed, Removal, RunRequest, Streams, Verified, VolumeMount,
+    ContainerSummary, Debugged, Ended, ExecRequest, ImageDetail, ImageSummary, Kept, LogPiece,
+    LogQuery, Login, Process, Pulled, Pushed, Removal, RunRequest, Streams, Verified, VolumeMount,
 };
 use crate::cli;
 use crate::error::BackendError;
@@ -257,6 +257,7 @@ impl Fake {
 
 impl Backend for Fake {
     type Process = Over;
+    type Session = ();
 
     async fn build(
         &self,
@@ -274,6 +275,29 @@ impl Backend for Fake {
             manifest_size: 500,
             media_type: image().media_type,
             names,
+        })
+    }
+
+    async fn debug(
+        &self,
+        request: BuildRequest,
+        _debug: Debug,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Debugged<()>, BackendError> {
+        let built = self.build(request, listener).await?;
+        Ok(Debugged::Opened((), Some(built)))
+    }
+
+    async fn enter(
+        &self,
+        _session: &(),
+        args: Vec<String>,
+        _tty: Option<TerminalSize>,
+    ) -> Result<Attached<Over>, BackendError> {
+        self.call("build", "", format!("enter {args:?}"))?;
+        Ok(Attached {
+            process: Over(Ended::Exited(7)),
+            streams: Streams::default(),
         })
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod builds;
 pub(crate) mod containers;
+pub(crate) mod debug;
 mod dry_run;
 pub(crate) mod du;
 pub(crate) mod exec;
@@ -58,6 +59,7 @@ pub(crate) async fn dispatch<B: Backend>(
     match command {
         Command::Build(args) => build::run(*args, cx).await,
         Command::Builds(command) => builds::run(command, cx).await,
+        Command::Debug(args) => debug::run(*args, cx).await,
         Command::Explain(args) => explain::run(&args, cx).await,
         Command::Run(args) => run::run(*args, cx).await,
         Command::Exec(args) => exec::run(args, cx).await,

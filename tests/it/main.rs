@@ -11,6 +11,7 @@ mod builds;
 mod cache;
 mod containers;
 mod copies;
+mod debugging;
 mod escapes;
 mod foresight;
 mod hostile;

@@ -9,7 +9,7 @@ use testkit::supervise::{PATIENCE, wait_until};
 use crate::rbuild;
 
 /// A command of the program, as its user would type it into a terminal.
-fn typed(rbuild: &Rbuild, args: &str) -> Command {
+pub(super) fn typed(rbuild: &Rbuild, args: &str) -> Command {
     let plain = rbuild.command([] as [&str; 0]);
     let program = plain
         .get_program()

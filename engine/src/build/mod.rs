@@ -5,6 +5,7 @@
 
 mod actions;
 mod assemble;
+mod debug;
 mod file;
 mod foresee;
 mod identity;
@@ -34,6 +35,7 @@ use self::operation::StepOperation;
 pub use frontend::plan::Network;
 use layer::Digest;
 
+pub use self::debug::{Debug, Debugged, Session};
 pub use self::foresee::{Fate, ForeseenStep};
 pub use self::request::{BuildRequest, Built, DockerfileSource};
 use self::resolve::Lowered;
@@ -46,7 +48,7 @@ use crate::engine::Engine;
 use crate::error::{BuildError, Diagnostics, ImageError, StepError};
 use crate::event::{Listener, Phase};
 use crate::progress::{Progress, Row};
-use crate::rootfs::Sealed;
+use crate::rootfs::{Rootfs, Sealed};
 
 /// How often a build starts again because a file of the context changed while it was read.
 const RETRIES: usize = 3;
@@ -65,7 +67,7 @@ impl Engine {
             let image = image.await?;
             self.write_outputs(&request, &image, progress).await
         };
-        let built = self.recorded(&request, listener, make, |built| built.config);
+        let built = self.recorded(&request, listener, make, |built| Some(built.config));
         let built = built.await;
         self.collect_behind();
         built
@@ -78,7 +80,7 @@ impl Engine {
         request: &BuildRequest,
         listener: Arc<dyn Listener>,
         make: impl AsyncFn(&Progress, &Recorder) -> Result<T, BuildError>,
-        image: impl Fn(&T) -> Digest,
+        image: impl Fn(&T) -> Option<Digest>,
     ) -> Result<T, BuildError> {
         let recording = Recording::begin(self, request, listener);
         let mut tries = 0;
@@ -107,18 +109,24 @@ impl Engine {
         recorder: &Recorder,
     ) -> Result<FinishedImage, BuildError> {
         let prepared = self.prepare(request, seals, progress, |name| recorder.reads(name));
-        let Prepared {
-            dockerfile,
-            plan,
-            build,
-        } = prepared.await?;
-        let _abandon = AbandonOnDrop(&build);
-        let solved = solve(&build, &plan, progress, recorder, &dockerfile).await;
+        let prepared = prepared.await?;
+        let _abandon = AbandonOnDrop(&prepared.build);
+        self.make_prepared(&prepared, progress, recorder).await
+    }
+
+    async fn make_prepared(
+        &self,
+        prepared: &Prepared,
+        progress: &Progress,
+        recorder: &Recorder,
+    ) -> Result<FinishedImage, BuildError> {
+        let Prepared { plan, build, .. } = prepared;
+        let solved = target_layers(prepared, progress, recorder).await;
         // What was learnt serves the next build whether this one worked or not.
         let kept = build.context().remember().and(build.settle().await);
         let layers = solved?;
         kept?;
-        Ok(assemble::image(&plan, layers, plan.epoch))
+        Ok(assemble::image(plan, layers, plan.epoch))
     }
 
     /// Reads the Dockerfile, whose name is told to `reads`, lowers it, and opens the context.
@@ -196,16 +204,32 @@ fn warn(warnings: &[Diagnostic], dockerfile: &prepare::Dockerfile, progress: &Pr
 }
 
 /// Runs the plan's graph and gives the layers of its target, lowest first.
-async fn solve(
-    build: &Arc<Build>,
-    plan: &Plan,
+async fn target_layers(
+    prepared: &Prepared,
     progress: &Progress,
     recorder: &Recorder,
-    dockerfile: &prepare::Dockerfile,
 ) -> Result<Vec<Sealed>, BuildError> {
-    let Some(target) = plan.target else {
-        return Ok(Vec::new());
-    };
+    let mut layers = Vec::new();
+    if let Some(target) = prepared.plan.target {
+        for rootfs in solve(prepared, &[target], progress, recorder).await? {
+            layers = rootfs.sealed().await.map_err(ImageError::Sealing)?;
+        }
+    }
+    Ok(layers)
+}
+
+/// Runs as much of the plan's graph as these nodes need, and gives what they come to.
+async fn solve(
+    prepared: &Prepared,
+    targets: &[NodeId],
+    progress: &Progress,
+    recorder: &Recorder,
+) -> Result<Vec<Rootfs>, BuildError> {
+    let Prepared {
+        dockerfile,
+        plan,
+        build,
+    } = prepared;
     let rows = rows(&plan.graph, progress);
     let ids = rows.iter().map(|(node, row)| (*node, row.id()));
     recorder.plan(&plan.graph, &ids.collect(), &dockerfile.text);
@@ -222,10 +246,12 @@ async fn solve(
     };
     let teller = Teller::new(&rows, &graph, recorder);
     let tell = |event: solver::Event<StepError>| teller.tell(event);
-    let solved = solver::solve(&graph, &[target], &actions, options, &tell).await;
+    let solved = solver::solve(&graph, targets, &actions, options, &tell).await;
     let solved = solved.map_err(|error| failure(&error, plan, dockerfile))?;
-    let rootfs = solved.output(target).cloned().unwrap_or_default();
-    Ok(rootfs.sealed().await.map_err(ImageError::Sealing)?)
+    let outputs = targets.iter().map(|target| solved.output(*target));
+    Ok(outputs
+        .map(|output| output.cloned().unwrap_or_default())
+        .collect())
 }
 
 /// A row of progress for every step, in the order of the Dockerfile.

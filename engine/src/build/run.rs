@@ -9,6 +9,7 @@ use frontend::plan::{self, MountKind, Run, SecretMount};
 use runtime::{Child, ExitStatus, Mount, Network, Process, Root, Source, Spec, Stdio};
 use solver::RunContext;
 
+use super::debug::Failed;
 use super::operation::blocking;
 use super::secrets::{Masker, SecretValue};
 use super::state::MountedFiles;
@@ -29,11 +30,11 @@ const SCRIPT_MODE: u32 = 0o755;
 const PIECE: usize = 32 << 10;
 
 /// Everything that a step needs from outside, held until the step is over.
-struct Surroundings {
+pub(super) struct Surroundings {
     mounts: Vec<Mount>,
     env: Vec<(String, String)>,
     secrets: Vec<SecretValue>,
-    leases: Vec<MountLease>,
+    pub(super) leases: Vec<MountLease>,
 }
 
 /// Runs a command and gives the root file system with its changes on top.
@@ -58,7 +59,7 @@ pub(super) async fn run(
     let child = {
         let (build, command) = (Arc::clone(build), command.clone());
         let upper = changes.upper.clone();
-        blocking(move || spawn(&build, &command, &stack, around, &upper)).await?
+        blocking(move || spawn(&build, &command, &stack, around, &upper, Stdio::piped())).await?
     };
     drop(mounting);
     let processing = row.spend(Phase::Processes);
@@ -67,7 +68,16 @@ pub(super) async fn run(
         Err(error) => Err(error),
     };
     drop((processing, leases));
-    check(command, result?)?;
+    let status = result?;
+    if !status.success() && build.keeps_failures() {
+        build.keep_failed(Failed {
+            command: command.clone(),
+            inputs,
+            upper: changes.keep(),
+        });
+        return check(command, status).map(|()| base);
+    }
+    check(command, status)?;
     Ok(base.with(build.sealing(changes.keep(), row)))
 }
 
@@ -117,7 +127,7 @@ fn check(command: &Run, status: ExitStatus) -> Result<(), StepError> {
 }
 
 /// Gets what the command's mounts and variables need.
-async fn surroundings(
+pub(super) async fn surroundings(
     build: &Arc<Build>,
     command: &Run,
     inputs: &[Rootfs],
@@ -234,18 +244,24 @@ fn file(target: String, content: Vec<u8>, (mode, uid, gid): (u32, u32, u32)) -> 
     }
 }
 
+/// The directory of places for mounts that a root file system lacks.
+pub(super) fn stubs_of(upper: &Upper) -> PathBuf {
+    upper.directory.join("stubs")
+}
+
 /// Starts the command.
-fn spawn(
+pub(super) fn spawn(
     build: &Build,
     command: &Run,
     base: &Rootfs,
     around: Surroundings,
     upper: &Upper,
+    stdio: Stdio,
 ) -> Result<Child, StepError> {
     let view = base.view()?;
     let user = crate::users::resolve_user(&command.user, &view)?;
     let stubs = Stubs::find(&view, &around.mounts)?;
-    let stubs = stubs.make(&view, upper.directory.join("stubs"))?;
+    let stubs = stubs.make(&view, stubs_of(upper))?;
     imitate_root(&view, &upper.upper)?;
     let mut env = command.env.clone();
     env.extend(command.proxy_env.iter().cloned());
@@ -269,7 +285,7 @@ fn spawn(
             user,
             ..Process::new(command.args.clone())
         },
-        stdio: Stdio::piped(),
+        stdio,
         host_name: HOST_NAME.to_owned(),
         network: match command.network {
             plan::Network::None => Network::None,

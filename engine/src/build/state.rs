@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,7 @@ use solver::KeyWriter;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::Seals;
+use super::debug::Failed;
 use super::operation::blocking;
 use super::request::BuildRequest;
 use crate::engine::Engine;
@@ -46,6 +48,15 @@ pub(super) struct Build {
     context_layers: Mutex<HashMap<String, Arc<OnceCell<Layer>>>>,
     /// Layers whose upper directories are in use until the build ends.
     fresh: std::sync::Mutex<Vec<Layer>>,
+    keeps_failures: AtomicBool,
+    /// The first step whose command failed, if failures are kept.
+    failed: std::sync::Mutex<Option<Failed>>,
+}
+
+impl std::fmt::Debug for Build {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Build").finish_non_exhaustive()
+    }
 }
 
 /// Files that a mount shows.
@@ -91,6 +102,8 @@ impl Build {
             seals,
             context_layers: Mutex::default(),
             fresh: std::sync::Mutex::default(),
+            keeps_failures: AtomicBool::new(false),
+            failed: std::sync::Mutex::default(),
         }
     }
 
@@ -186,6 +199,32 @@ impl Build {
             blocking(move || super::file::context_layer(&build, &path)).await?
         };
         cell.get_or_try_init(make).await.cloned()
+    }
+
+    /// Says whether what a failed command changed is kept, to be looked into.
+    pub(super) fn keep_failures(&self, keep: bool) {
+        self.keeps_failures.store(keep, Ordering::Relaxed);
+    }
+
+    pub(super) fn keeps_failures(&self) -> bool {
+        self.keeps_failures.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a step whose command failed, if it is the first.
+    pub(super) fn keep_failed(&self, failed: Failed) {
+        let mut kept = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_some() {
+            // What stays is swept when the process has ended.
+            self.engine.store().discard(&failed.upper.directory).ok();
+        } else {
+            *kept = Some(failed);
+        }
+    }
+
+    /// The step that was kept.
+    pub(super) fn take_failed(&self) -> Option<Failed> {
+        let mut kept = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.take()
     }
 
     /// Remembers a layer whose upper directory is in use.

@@ -54,7 +54,9 @@ impl Engine {
                 self.make_image(&request, Seals::Own, progress, recorder)
                     .await
             };
-            self.recorded(&request, Arc::clone(&listener), make, |image| image.id)
+            self.recorded(&request, Arc::clone(&listener), make, |image| {
+                Some(image.id)
+            })
         };
         let (first, second) = (attempt().await?, attempt().await?);
         let (one, other) = (first.clone(), second);

@@ -43,6 +43,14 @@ pub enum RecordError {
         /// The names of those there are.
         names: Vec<String>,
     },
+    /// Several steps are called so.
+    #[error("`{step}` is the name of several steps: {}", names.join(", "))]
+    SeveralSteps {
+        /// What was asked for.
+        step: String,
+        /// Their names.
+        names: Vec<String>,
+    },
     /// The output cannot be read.
     #[error("cannot read the output of the build")]
     Log(#[source] std::io::Error),
@@ -134,26 +142,38 @@ impl Engine {
 /// The rows of the steps that a text names: the line of an instruction in the Dockerfile (`7`), a step's place as the
 /// progress shows it (`build 2/5`), or a part of its name (`RUN make`).
 pub fn find_step(build: &BuildRecord, text: &str) -> Result<Vec<usize>, RecordError> {
+    let steps = || build.steps();
+    let names: Vec<_> = steps()
+        .map(|(_, row, step)| (row.name.as_str(), step.line))
+        .collect();
+    let rows: Vec<_> = steps().map(|(row, ..)| row).collect();
+    let found = steps_named(&names, text)?;
+    Ok(found.into_iter().map(|at| rows[at]).collect())
+}
+
+/// The places of the steps that a text names, among steps with these names and lines.
+pub(crate) fn steps_named(
+    steps: &[(&str, Option<usize>)],
+    text: &str,
+) -> Result<Vec<usize>, RecordError> {
     let line: Option<usize> = text.parse().ok();
     let place = format!("[{}]", text.trim_matches(['[', ']']));
-    let steps = || build.steps();
-    let rows = |fits: &dyn Fn(&RowRecord, &StepRecord) -> bool| -> Vec<usize> {
-        let fitting = steps().filter(|(_, row, step)| fits(row, step));
-        fitting.map(|(number, ..)| number).collect()
+    let fitting = |fits: &dyn Fn(&str, Option<usize>) -> bool| -> Vec<usize> {
+        let steps = steps.iter().enumerate();
+        let steps = steps.filter(|(_, (name, line))| fits(name, *line));
+        steps.map(|(at, _)| at).collect()
     };
-    let mut found = rows(&|_, step| line.is_some() && step.line == line);
+    let mut found = fitting(&|_, of| line.is_some() && of == line);
     if found.is_empty() {
-        found = rows(&|row, _| row.name.starts_with(&place));
+        found = fitting(&|name, _| name.starts_with(&place));
+    }
+    if found.is_empty() && !text.is_empty() {
+        found = fitting(&|name, _| name.contains(text));
     }
     if found.is_empty() {
-        found = rows(&|row, _| row.name.contains(text));
-    }
-    if found.is_empty() || text.is_empty() {
         return Err(RecordError::NoStep {
             step: text.to_owned(),
-            names: steps()
-                .map(|(_, row, _)| format!("`{}`", row.name))
-                .collect(),
+            names: steps.iter().map(|(name, _)| format!("`{name}`")).collect(),
         });
     }
     Ok(found)

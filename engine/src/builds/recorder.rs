@@ -90,7 +90,7 @@ impl Recording {
     }
 
     /// Writes down the end of the build.
-    pub(crate) async fn finish(self, result: Result<Digest, &BuildError>) {
+    pub(crate) async fn finish(self, result: Result<Option<Digest>, &BuildError>) {
         let writing = std::mem::take(&mut self.0.state().writing);
         for writing in writing {
             // What was not written is not explained.
@@ -101,7 +101,7 @@ impl Recording {
             Err(BuildError::Cancelled) => Outcome::Cancelled,
             Err(error) => Outcome::Failed(crate::error::chain(error)),
         };
-        let image = result.ok().map(|id| id.to_string());
+        let image = result.ok().flatten().map(|id| id.to_string());
         self.0.finish(outcome, image);
     }
 }

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use runtime::{ExitStatus, Terminal};
+use runtime::{Child, ExitStatus, Terminal};
 use rustix::io::Errno;
 use rustix::process::pidfd_send_signal;
 use tokio::sync::{oneshot, watch};
@@ -47,6 +47,13 @@ impl Engine {
         let engine = self.clone();
         attached(move || life::start(&engine, &id, true)).await
     }
+}
+
+/// Starts a process of no container, and attaches this program to it.
+pub(crate) async fn attach_child(
+    start: impl FnOnce() -> Result<Child, ContainerError> + Send + 'static,
+) -> Result<Attached, ContainerError> {
+    attached(move || life::follow_entered(start()?, true)).await
 }
 
 /// Starts a process on a thread that then sees it to its end.

@@ -134,7 +134,7 @@ fn begin(
 }
 
 /// Where the streams of a process go. Without somebody to type, it reads nothing.
-pub(super) fn stdio(terminal: Option<TerminalSize>, interactive: bool) -> Stdio {
+pub(crate) fn stdio(terminal: Option<TerminalSize>, interactive: bool) -> Stdio {
     if let Some(size) = terminal {
         return Stdio::Terminal(size.into());
     }

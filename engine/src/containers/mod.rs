@@ -29,11 +29,13 @@ mod state;
 mod stop;
 mod supervisor;
 
+pub(crate) use self::attach::attach_child;
 pub use self::attach::{Attached, ContainerProcess};
 pub use self::configure::{CreateRequest, PullPolicy};
 pub use self::error::ContainerError;
 pub use self::exec::ExecRequest;
 pub use self::find::Container;
+pub(crate) use self::life::stdio;
 pub use self::log::LogLine;
 pub use self::state::{
     ContainerConfig, ContainerId, ContainerNetwork, ContainerState, TerminalSize, Volume,

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use engine::build::{DockerfileSource, ForeseenStep, Network, SecretSource, SecretValue, Secrets};
+use engine::build::{
+    Debug, DockerfileSource, ForeseenStep, Network, SecretSource, SecretValue, Secrets, Session,
+};
 use engine::event::Listener;
 use engine::output::{Destination, Output, OutputSpec};
 use engine::{BuildError, Engine, ImageError, StepError};
 
 use super::{images, other};
 use crate::args::output::{Dest, OutputArg, OutputKind};
-use crate::backend::{BuildRequest, Built, ContainerNetwork, Dockerfile, Secret, Verified};
+use crate::backend::{
+    BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Secret, Verified,
+};
 use crate::error::BackendError;
 
 /// Builds an image. `colors`: excerpts of the Dockerfile are coloured.
@@ -21,6 +25,23 @@ pub(super) async fn build(
 ) -> Result<Built, BackendError> {
     let built = engine.build(to_engine(request)?, listener).await;
     built.map(told).map_err(|error| failure(error, colors))
+}
+
+/// Builds as far as `debug` says.
+pub(super) async fn debug(
+    engine: &Engine,
+    request: BuildRequest,
+    debug: Debug,
+    listener: Arc<dyn Listener>,
+    colors: bool,
+) -> Result<Debugged<Session>, BackendError> {
+    use engine::build::Debugged as Found;
+    let found = engine.debug(to_engine(request)?, debug, listener).await;
+    Ok(match found {
+        Found::Opened(session, built) => Debugged::Opened(session, built.map(told)),
+        Found::Finished(built) => Debugged::Finished(told(built)),
+        Found::Failed(error, session) => Debugged::Failed(failure(error, colors), session),
+    })
 }
 
 /// Builds twice and compares.

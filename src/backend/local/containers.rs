@@ -110,6 +110,16 @@ pub(super) async fn exec(
     started.map(attached).map_err(failure)
 }
 
+/// Starts a process in a build.
+pub(super) async fn enter(
+    session: &engine::build::Session,
+    args: Vec<String>,
+    tty: Option<engine_containers::TerminalSize>,
+) -> Result<Attached<LocalProcess>, BackendError> {
+    let started = session.start(args, tty).await;
+    started.map(attached).map_err(failure)
+}
+
 /// Containers, the newest first; those that do not run only with `all`.
 pub(super) fn containers(
     engine: &Engine,

@@ -11,17 +11,18 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::build::ForeseenStep;
+use engine::build::{Debug, ForeseenStep, Session};
 use engine::builds::{BuildRecord, Explanation};
+use engine::containers::TerminalSize;
 use engine::event::Listener;
 use engine::retention::{Checked, Item, Prune, Usage};
 use engine::rootless::NamespaceError;
 use engine::{Engine, LayerForm};
 
 use super::{
-    Attached, Backend, BuildRequest, Built, ContainerDetail, ContainerSummary, Ended, ExecRequest,
-    ImageDetail, ImageSummary, Kept, LogPiece, LogQuery, Login, Pulled, Pushed, Removal,
-    RunRequest, Verified,
+    Attached, Backend, BuildRequest, Built, ContainerDetail, ContainerSummary, Debugged, Ended,
+    ExecRequest, ImageDetail, ImageSummary, Kept, LogPiece, LogQuery, Login, Pulled, Pushed,
+    Removal, RunRequest, Verified,
 };
 use crate::cli::{Global, LayersForm};
 use crate::error::{BackendError, Error};
@@ -79,6 +80,7 @@ fn other(source: impl std::error::Error + Send + Sync + 'static) -> BackendError
 
 impl Backend for Local {
     type Process = containers::LocalProcess;
+    type Session = Session;
 
     async fn build(
         &self,
@@ -86,6 +88,24 @@ impl Backend for Local {
         listener: Arc<dyn Listener>,
     ) -> Result<Built, BackendError> {
         build::build(&self.engine, request, listener, self.colors).await
+    }
+
+    async fn debug(
+        &self,
+        request: BuildRequest,
+        debug: Debug,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Debugged<Session>, BackendError> {
+        build::debug(&self.engine, request, debug, listener, self.colors).await
+    }
+
+    async fn enter(
+        &self,
+        session: &Session,
+        args: Vec<String>,
+        tty: Option<TerminalSize>,
+    ) -> Result<Attached<Self::Process>, BackendError> {
+        containers::enter(session, args, tty).await
     }
 
     async fn verify(
