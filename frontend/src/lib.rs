@@ -5,6 +5,7 @@
 //! - [`ignore`] and [`pattern`] match paths as `.dockerignore` and `COPY` do.
 //! - [`chmod`] holds the modes of `--chmod`.
 //! - [`lint`] holds the rules that a Dockerfile is checked by.
+//! - [`remote`] reads URLs of files and of Git repositories.
 //! - [`diagnostic`] holds findings as values, and renders them.
 //!
 //! What the text means is what BuildKit makes of it; where this crate is stricter, an error says so.
@@ -18,6 +19,7 @@ pub mod lint;
 mod lower;
 pub mod pattern;
 pub mod plan;
+pub mod remote;
 mod shell;
 mod source;
 mod span;

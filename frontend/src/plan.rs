@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::chmod::Chmod;
+use crate::remote::RemoteSource;
 use crate::span::Span;
 
 /// A build, ready to be solved.
@@ -45,6 +46,8 @@ pub enum StepKind {
     Scratch,
     /// The root file system of a base image. No inputs.
     Image(ImageSource),
+    /// Files from the network. No inputs.
+    Remote(RemoteSource),
     /// Runs a command in the root file system of input 0.
     Run(Box<Run>),
     /// Adds files to the root file system of input 0 (`COPY`, `ADD`).
@@ -239,6 +242,15 @@ pub enum CopyItem {
         name: String,
         /// Its bytes.
         content: String,
+    },
+    /// What a [`StepKind::Remote`] gives.
+    Remote {
+        /// Which input of the node it is.
+        input: usize,
+        /// Which of its files: a name, or nothing for all of them.
+        path: String,
+        /// The file is unpacked if it is an archive.
+        unpack: bool,
     },
 }
 

@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, shortened};
 use crate::expand::Lexer;
 use crate::ignore::{Ignore, IgnoreError};
 use crate::plan::{Copy, CopyItem, Source, StepKind};
+use crate::remote::{GitSource, is_url};
 use crate::span::Span;
 use crate::syntax::ast::{AddFlags, CopyFlags, FileFlags, Sources};
 use crate::syntax::heredoc::Heredoc;
@@ -28,13 +29,13 @@ impl Scope<'_, '_> {
         };
         let mut copied = self.copied("COPY", &flags.files, parents, sources)?;
         for path in &copied.paths {
-            if is_url(&path.text) {
+            if GitSource::parse(&path.text).is_none() && is_url(&path.text) {
                 return Err(
                     Diagnostic::error("source can't be a URL for COPY", path.span)
                         .with_help("`ADD` takes URLs"),
                 );
             }
-            if is_git(&path.text) {
+            if GitSource::parse(&path.text).is_some() {
                 return Err(Diagnostic::error(
                     "source can't be a git ref for COPY",
                     path.span,
@@ -48,34 +49,9 @@ impl Scope<'_, '_> {
     /// `ADD`.
     pub(super) fn add(&mut self, flags: &AddFlags, sources: &Sources) -> Result<(), Diagnostic> {
         let mut copied = self.copied("ADD", &flags.files, false, sources)?;
-        for path in &copied.paths {
-            if is_git(&path.text) {
-                return Err(Diagnostic::error(
-                    "`ADD` of a Git repository is not supported yet",
-                    path.span,
-                ));
-            }
-            if is_url(&path.text) {
-                return Err(Diagnostic::error(
-                    "`ADD` of a URL is not supported yet",
-                    path.span,
-                ));
-            }
-        }
-        if let Some(checksum) = &flags.checksum {
-            return Err(Diagnostic::error(
-                "checksum requires HTTP(S) or Git sources",
-                checksum.span,
-            ));
-        }
-        if let Some(switch) = flags.keep_git_dir.filter(|switch| switch.on) {
-            return Err(Diagnostic::error(
-                "`--keep-git-dir` requires Git sources",
-                switch.span,
-            ));
-        }
+        let inputs = self.add_remotes(flags, &mut copied)?;
         copied.copy.unpack = flags.unpack.is_none_or(|switch| switch.on);
-        self.push_copy(copied, &[])
+        self.push_copy(copied, &inputs)
     }
 
     /// What `COPY` and `ADD` share.
@@ -171,7 +147,7 @@ impl Scope<'_, '_> {
         Ok(patterns)
     }
 
-    fn optional(&mut self, word: Option<&Word>) -> Result<Option<Word>, Diagnostic> {
+    pub(super) fn optional(&mut self, word: Option<&Word>) -> Result<Option<Word>, Diagnostic> {
         let Some(word) = word else {
             return Ok(None);
         };
@@ -208,10 +184,10 @@ impl Scope<'_, '_> {
 }
 
 /// A copy with what its instruction says of it.
-struct Copied {
-    copy: Copy,
-    /// The paths as expanded.
-    paths: Vec<Word>,
+pub(super) struct Copied {
+    pub(super) copy: Copy,
+    /// The paths as expanded; the items of the copy begin with them.
+    pub(super) paths: Vec<Word>,
     history: String,
 }
 
@@ -269,20 +245,6 @@ fn mode(word: &Word) -> Result<Chmod, Diagnostic> {
     })
 }
 
-fn is_url(source: &str) -> bool {
-    source.starts_with("http://") || source.starts_with("https://")
-}
-
-/// A Git repository that cannot be mistaken for a local path.
-fn is_git(source: &str) -> bool {
-    let remote = ["git://", "ssh://", "git@"];
-    if remote.iter().any(|prefix| source.starts_with(prefix)) {
-        return true;
-    }
-    let without_fragment = source.split(['#', '?']).next().unwrap_or(source);
-    is_url(source) && without_fragment.strip_suffix(".git").is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,15 +265,5 @@ mod tests {
         for (directory, dest, expected) in cases {
             assert_eq!(destination(directory, dest), expected, "{dest}");
         }
-    }
-
-    #[test]
-    fn remote_sources_are_told_apart() {
-        assert!(is_git("https://example.com/a/b.git#main"));
-        assert!(is_git("git@example.com:a/b.git"));
-        assert!(!is_git("https://example.com/a.tar"));
-        assert!(!is_git("dir.git"));
-        assert!(is_url("http://a/b"));
-        assert!(!is_url("a/http://b"));
     }
 }

@@ -14,6 +14,7 @@ mod options;
 mod outline;
 mod ports;
 mod reference;
+mod remote;
 mod run;
 mod signal;
 mod stage;

@@ -16,6 +16,7 @@ use crate::lint;
 use crate::plan::{
     BaseImage, ContainerConfig, History, ImageSource, ImageSpec, Plan, Source, Step, StepKind,
 };
+use crate::remote::RemoteSource;
 use crate::span::Span;
 use crate::syntax::ast::{Instruction, Kind};
 use crate::syntax::logical::Word;
@@ -38,6 +39,8 @@ pub(super) struct Builder<'a> {
     pub(super) graph: Graph<Step>,
     image_steps: BTreeMap<&'a ImageRequest, Option<NodeId>>,
     scratch: Option<NodeId>,
+    /// The steps of sources on the network: one for each, however often it is named.
+    remotes: BTreeMap<RemoteSource, NodeId>,
     /// What the stages have become, by number.
     results: BTreeMap<usize, State>,
     size: usize,
@@ -76,6 +79,7 @@ impl<'a> Builder<'a> {
             graph: Graph::new(),
             image_steps: BTreeMap::new(),
             scratch: None,
+            remotes: BTreeMap::new(),
             results: BTreeMap::new(),
             size: 0,
         }
@@ -139,6 +143,21 @@ impl<'a> Builder<'a> {
             };
             graph.add(step, &[])
         })
+    }
+
+    /// The step of a source on the network.
+    pub(super) fn remote(&mut self, source: RemoteSource, span: Span) -> NodeId {
+        let graph = &mut self.graph;
+        let node = self.remotes.entry(source).or_insert_with_key(|source| {
+            let step = Step {
+                name: format!("[internal] load remote source {}", source.display()),
+                kind: StepKind::Remote(source.clone()),
+                span: Some(span),
+                stage: String::new(),
+            };
+            graph.add(step, &[])
+        });
+        *node
     }
 
     /// Goes through a stage of the file.

@@ -130,6 +130,11 @@ fn copy(out: &mut String, copy: &Copy) {
             CopyItem::Path(path) => write!(out, " {path:?}"),
             CopyItem::Parents { pivot, pattern } => write!(out, " {pivot:?}/./{pattern:?}"),
             CopyItem::Inline { name, content } => write!(out, " {name}:{content:?}"),
+            CopyItem::Remote {
+                input,
+                path,
+                unpack,
+            } => write!(out, " input {input} {path:?} unpack={unpack}"),
         };
     }
     let _ = write!(out, " to {}", copy.dest);
