@@ -35,6 +35,8 @@ pub enum Bucket {
     Origins,
     /// `hh/DIGEST/HASH`: a repository that is known to have the blob.
     Locations,
+    /// `hh/KEY`: what a URL led to last, by a key of the URL.
+    Downloads,
     /// `HEX`: the beginning of a blob that is coming.
     Partial,
     /// `HASH`: digests of a build context's files.
@@ -71,6 +73,7 @@ impl Bucket {
             Self::Transfers => "transfers-v1",
             Self::Origins => "origins-v1",
             Self::Locations => "locations-v1",
+            Self::Downloads => "downloads-v1",
             Self::Partial => "partial",
             Self::Contexts => "contexts-v1",
             Self::Builds => "builds-v1",

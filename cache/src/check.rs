@@ -17,7 +17,9 @@ use crate::layers::Description;
 use crate::lock::Mode;
 use crate::record::{self, Record};
 use crate::store::entries;
-use crate::{Bucket, Roots, Store, actions, builds, context_memory, durable, images, layers};
+use crate::{
+    Bucket, Roots, Store, actions, builds, context_memory, downloads, durable, images, layers,
+};
 use crate::{mounts, transfers};
 
 /// Something that is wrong with a store.
@@ -228,6 +230,7 @@ impl Check<'_> {
         self.each::<transfers::Transfer>(Bucket::Transfers, "blob of a layer")?;
         self.each::<transfers::Transfer>(Bucket::Origins, "layer of a blob")?;
         self.each::<transfers::Location>(Bucket::Locations, "repository of a blob")?;
+        self.each::<downloads::Downloaded>(Bucket::Downloads, "download")?;
         self.each::<mounts::Name>(Bucket::Pins, "pin")?;
         self.each::<builds::Build<serde_json::Value>>(Bucket::Builds, "build")?;
         for path in files(&self.store.directory(Bucket::Contexts))? {

@@ -250,6 +250,7 @@ impl<'a> Collector<'a> {
         }
         drop(alone);
         self.store.layers().forget_lost()?;
+        self.store.downloads().forget_lost()?;
         self.store.actions().forget_lost()?;
         self.store.builds().forget_lost()
     }

@@ -13,7 +13,7 @@ use crate::bucket::Bucket;
 use crate::durable::Durability;
 use crate::error::{Error, IoContext as _, optional};
 use crate::lock::{LockFile, Mode, Range, RangeLock};
-use crate::{Actions, Blobs, Builds, Images, Layers, Mounts, Partials, Transfers};
+use crate::{Actions, Blobs, Builds, Downloads, Images, Layers, Mounts, Partials, Transfers};
 
 /// The version of the layout that this program reads and writes.
 const VERSION: u32 = 1;
@@ -135,6 +135,11 @@ impl Store {
     /// The directories of cache mounts.
     pub fn mounts(&self) -> Mounts<'_> {
         Mounts::new(self)
+    }
+
+    /// What URLs led to.
+    pub fn downloads(&self) -> Downloads<'_> {
+        Downloads::new(self)
     }
 
     /// What has come of blobs.

@@ -124,7 +124,7 @@ const TRANSIENT: [Bucket; 4] = [
 ];
 
 /// The buckets of records that are no items.
-const RECORDS: [Bucket; 12] = [
+const RECORDS: [Bucket; 13] = [
     Bucket::Builds,
     Bucket::BuildLogs,
     Bucket::Inputs,
@@ -137,6 +137,7 @@ const RECORDS: [Bucket; 12] = [
     Bucket::Equal,
     Bucket::Transfers,
     Bucket::Origins,
+    Bucket::Downloads,
 ];
 
 impl Needs {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use frontend::diagnostic::Diagnostic;
 
+use crate::sources::SourceError;
+
 /// A copy that cannot be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -195,9 +197,21 @@ pub enum StepError {
     /// The private mounts of this program could not be made.
     #[error("cannot make sandboxes")]
     Mounts(#[source] Arc<runtime::Error>),
+    /// A source on the network cannot be had.
+    #[error(transparent)]
+    Source(Box<SourceError>),
+    /// A name that no cache mount can have.
+    #[error("no cache mount can be called `{0}`: the name is kept for the copy of a repository")]
+    ReservedMount(String),
     /// A failure that another step shares.
     #[error(transparent)]
     Shared(#[from] Arc<StepError>),
+}
+
+impl From<SourceError> for StepError {
+    fn from(error: SourceError) -> Self {
+        Self::Source(Box::new(error))
+    }
 }
 
 impl StepError {

@@ -19,6 +19,7 @@ pub mod retention;
 mod rootfs;
 pub mod rootless;
 mod sandbox;
+mod sources;
 mod tall;
 mod users;
 
@@ -26,3 +27,4 @@ pub use engine::{Engine, LayerForm, Settings};
 pub use error::{BuildError, Diagnostics, FileError, ImageError, StepError};
 pub use files::STACK_SIZE;
 pub use runtime::{Error as SealError, seal_executable};
+pub use sources::SourceError;

@@ -13,6 +13,7 @@
 mod capability;
 mod cgroup;
 mod error;
+mod helper;
 mod mount;
 mod namespace;
 mod network;
@@ -27,6 +28,7 @@ mod worker;
 
 pub use capability::{Capabilities, Capability};
 pub use error::{Error, ExecError, Stage};
+pub use helper::helper;
 pub use mount::{Lower, MAX_LOWERS, Unsupported, Upper, erofs_supported};
 pub use namespace::{
     Ids, MissingId, NamespaceError, Refusal, Shortfall, enter_user_namespace, is_superuser,

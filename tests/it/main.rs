@@ -23,6 +23,8 @@ mod outputs;
 mod pushes;
 mod real;
 mod registries;
+mod remote_files;
+mod remote_repositories;
 mod reproducible;
 mod rootless;
 mod sandbox;

@@ -1,6 +1,6 @@
 //! `COPY`, `ADD` and `WORKDIR`: plan the layer, then write its tar once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use frontend::pattern::has_wildcard;
@@ -14,7 +14,7 @@ use crate::error::{FileError, StepError};
 use crate::files::filter::Filter;
 use crate::files::node::{File, Kind, LinkNumbers, Node};
 use crate::files::planner::{Owner, Planner};
-use crate::files::select::{Selected, Tree, base_name, select};
+use crate::files::select::{Selected, Tree, base_name, select, taken};
 use crate::files::view::ViewTree;
 use crate::rootfs::{Layer, Rootfs};
 
@@ -34,11 +34,20 @@ enum Found {
     Files(Vec<Selected>),
     /// A here-document.
     Inline { name: String, node: Box<Node> },
+    /// What came from the network.
+    Remote { files: Vec<Selected>, unpack: bool },
 }
 
 impl Selection {
     /// Finds everything that `copy` names.
-    pub(super) fn find(build: &Build, copy: &Copy, tree: &dyn Tree) -> Result<Self, FileError> {
+    ///
+    /// `remote` are the inputs that came from the network, by number.
+    pub(super) fn find(
+        build: &Build,
+        copy: &Copy,
+        tree: &dyn Tree,
+        remote: &BTreeMap<usize, ViewTree>,
+    ) -> Result<Self, FileError> {
         let mut found = Vec::with_capacity(copy.items.len());
         let filter = Filter::except(&copy.exclude)?;
         for item in &copy.items {
@@ -61,6 +70,14 @@ impl Selection {
                     name: name.clone(),
                     node: Box::new(inline(content, build.now())),
                 },
+                CopyItem::Remote {
+                    input,
+                    path,
+                    unpack,
+                } => Found::Remote {
+                    files: fetched(remote.get(input), path, &filter)?,
+                    unpack: *unpack,
+                },
             });
         }
         Ok(Self(found))
@@ -69,7 +86,7 @@ impl Selection {
     /// Bytes of all files.
     pub(super) fn size(&self) -> u64 {
         let files = self.0.iter().flat_map(|found| match found {
-            Found::Files(files) => files.as_slice(),
+            Found::Files(files) | Found::Remote { files, .. } => files.as_slice(),
             Found::Inline { .. } => &[],
         });
         files.map(|selected| selected.node.total_size()).sum()
@@ -96,6 +113,23 @@ impl Selection {
             });
         });
     }
+}
+
+/// The file of a remote source, or all its files.
+fn fetched(
+    tree: Option<&ViewTree>,
+    path: &str,
+    filter: &Filter,
+) -> Result<Vec<Selected>, FileError> {
+    let found = match tree {
+        Some(tree) => tree.node_at(path.as_bytes(), filter)?,
+        None => None,
+    };
+    let node = found.ok_or_else(|| FileError::NotFound {
+        path: path.to_owned(),
+        place: "what was fetched".to_owned(),
+    })?;
+    Ok(taken(path.into(), node, filter).into_iter().collect())
 }
 
 fn missing(build: &Build, copy: &Copy, path: &str) -> FileError {
@@ -158,25 +192,45 @@ pub(super) fn plan_copy<'a>(
             Found::Inline { name, node } => planner.copy(name.as_bytes(), node, dest)?,
             Found::Files(files) => {
                 for selected in files {
-                    let archive = if copy.unpack {
-                        selected.archive(build.engine().store())?
-                    } else {
-                        None
-                    };
-                    match archive {
-                        Some(archive) => {
-                            // Without --chown an archive's own owners are kept.
-                            planner.set_owner(copy.chown.as_ref().and(owner));
-                            planner.unpack(&archive.tree, dest, &archive.implied)?;
-                            planner.set_owner(owner);
-                        }
-                        None => planner.copy(base_name(&selected.path), &selected.node, dest)?,
-                    }
+                    place(build, &mut planner, copy, owner, selected, copy.unpack)?;
+                }
+            }
+            // It has no owner but root, whoever owns what is copied from elsewhere.
+            Found::Remote { files, unpack } => {
+                for selected in files {
+                    place(build, &mut planner, copy, owner, selected, *unpack)?;
                 }
             }
         }
     }
     Ok(planner)
+}
+
+/// Copies one file, or unpacks it.
+fn place(
+    build: &Build,
+    planner: &mut Planner<'_>,
+    copy: &Copy,
+    owner: Option<Owner>,
+    selected: &Selected,
+    unpack: bool,
+) -> Result<(), StepError> {
+    let dest = copy.dest.as_bytes();
+    let archive = if unpack {
+        selected.archive(build.engine().store())?
+    } else {
+        None
+    };
+    match archive {
+        Some(archive) => {
+            // Without --chown an archive's own owners are kept.
+            planner.set_owner(copy.chown.as_ref().and(owner));
+            planner.unpack(&archive.tree, dest, &archive.implied)?;
+            planner.set_owner(owner);
+        }
+        None => planner.copy(base_name(&selected.path), &selected.node, dest)?,
+    }
+    Ok(())
 }
 
 /// Plans the layer of a working directory on top of `base`.

@@ -132,6 +132,16 @@ pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter
         CopyItem::Parents { pivot, pattern } => {
             key.variant(2).text(pivot).text(pattern);
         }
+        CopyItem::Remote {
+            input,
+            path,
+            unpack,
+        } => {
+            key.variant(3)
+                .number(*input as u64)
+                .text(path)
+                .truth(*unpack);
+        }
     });
     key.text(&copy.dest);
     key.option(copy.chown.as_ref(), |key, chown| {

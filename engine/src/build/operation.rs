@@ -1,8 +1,10 @@
 //! Gives each step of a plan its meaning for the solver.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use frontend::plan::{CacheMount, Copy, MountKind, Run, Source, Step, StepKind};
+use frontend::plan::{CacheMount, Copy, CopyItem, MountKind, Run, Source, Step, StepKind};
+use frontend::remote::RemoteSource;
 use solver::{
     BoxFuture, CachePolicy, ContentDigest, KeyWriter, Operation, OperationDigest, RunContext,
 };
@@ -16,7 +18,8 @@ use crate::event::Phase;
 use crate::files::filter::Filter;
 use crate::files::select::Tree;
 use crate::progress::Row;
-use crate::rootfs::Rootfs;
+use crate::rootfs::{Layer, Rootfs};
+use crate::sources::Pinned;
 
 /// A step of a plan within its build.
 pub(super) struct StepOperation {
@@ -25,6 +28,8 @@ pub(super) struct StepOperation {
     pub(super) row: Row,
     /// What a copy reads; found once, used for keys and for the layer.
     selection: OnceCell<Arc<Selection>>,
+    /// What a remote source is in this build.
+    pinned: OnceCell<Pinned>,
     /// The content of a copy's layer, once it was planned: its inputs are the same throughout a build.
     content: Arc<OnceLock<ContentDigest>>,
 }
@@ -36,31 +41,14 @@ impl StepOperation {
             step,
             row,
             selection: OnceCell::new(),
+            pinned: OnceCell::new(),
             content: Arc::default(),
         }
     }
 
-    /// Finds what a copy reads. `inputs` are needed only by one that does not read the context.
+    /// What a copy reads. `inputs` are needed only by one that does not read the context alone.
     async fn selection(&self, copy: &Copy, inputs: &[Rootfs]) -> Result<Arc<Selection>, StepError> {
-        let find = || async {
-            let build = Arc::clone(&self.build);
-            let wanted = copy.clone();
-            let source = match copy.from {
-                Source::Context => None,
-                Source::Input(number) => Some(file::source_tree(inputs, number).await?),
-                Source::Empty => Some(file::source_tree(&[], 0).await?),
-            };
-            let spending = self.row.spend(Phase::Context);
-            let found = blocking(move || match source {
-                None => {
-                    let found = Selection::find(&build, &wanted, build.context());
-                    spending.of_which(Phase::Hashing, build.context().take_hashing_time());
-                    found
-                }
-                Some(tree) => Selection::find(&build, &wanted, &tree),
-            });
-            Ok::<_, StepError>(Arc::new(found.await??))
-        };
+        let find = || async { self.find(copy.clone(), inputs).await.map(Arc::new) };
         self.selection.get_or_try_init(find).await.cloned()
     }
 
@@ -71,8 +59,10 @@ impl StepOperation {
             return None;
         }
         let (build, step) = (Arc::clone(&self.build), self.step.clone());
+        let pinned = self.pinned.get().map(Pinned::name);
         Some(move || {
             let mut inputs = parts_of(&step.kind, build.hosts(), build.epoch());
+            inputs.optional("content", pinned);
             if let Some(selection) = selection {
                 selection.list(&mut inputs.files);
             }
@@ -89,16 +79,68 @@ impl StepOperation {
         })
     }
 
+    async fn find(&self, copy: Copy, inputs: &[Rootfs]) -> Result<Selection, StepError> {
+        let source = match copy.from {
+            Source::Context => None,
+            Source::Input(number) => Some(file::source_tree(inputs, number).await?),
+            Source::Empty => Some(file::source_tree(&[], 0).await?),
+        };
+        let mut remote = BTreeMap::new();
+        for item in &copy.items {
+            if let CopyItem::Remote { input, .. } = item {
+                remote.insert(*input, file::source_tree(inputs, *input).await?);
+            }
+        }
+        let build = Arc::clone(&self.build);
+        let spending = self.row.spend(Phase::Context);
+        let found = blocking(move || match source {
+            None => {
+                let found = Selection::find(&build, &copy, build.context(), &remote);
+                spending.of_which(Phase::Hashing, build.context().take_hashing_time());
+                found
+            }
+            Some(tree) => Selection::find(&build, &copy, &tree, &remote),
+        });
+        Ok(found.await??)
+    }
+
+    /// Writes what a copy reads of the context. What comes from the network is known by its own step.
+    async fn encode_context(&self, copy: &Copy, key: &mut KeyWriter) -> Result<(), StepError> {
+        let is_remote = |item: &CopyItem| matches!(item, CopyItem::Remote { .. });
+        if !copy.items.iter().any(is_remote) {
+            self.selection(copy, &[]).await?.encode(key);
+            return Ok(());
+        }
+        let mut local = copy.clone();
+        local.items.retain(|item| !is_remote(item));
+        self.find(local, &[]).await?.encode(key);
+        Ok(())
+    }
+
+    async fn pinned(&self, source: &RemoteSource) -> Result<&Pinned, StepError> {
+        let pin = || async {
+            let _spending = self.row.spend(Phase::Network);
+            let secrets = &self.build.request().secrets;
+            Ok(self
+                .build
+                .engine()
+                .pin_source(source, secrets, &self.row)
+                .await?)
+        };
+        self.pinned.get_or_try_init(pin).await
+    }
+
     async fn identify(&self) -> Result<OperationDigest, StepError> {
         let epoch = self.build.epoch();
         let key = match &self.step.kind {
             StepKind::Scratch => identity::scratch(),
             StepKind::Image(source) => identity::image(&source.id),
+            StepKind::Remote(source) => self.pinned(source).await?.identity(),
             StepKind::MakeDirectory(directory) => identity::make_directory(directory, epoch),
             StepKind::Copy(copy) => {
                 let mut key = identity::copy(copy, epoch);
                 if copy.from == Source::Context {
-                    self.selection(copy, &[]).await?.encode(&mut key);
+                    self.encode_context(copy, &mut key).await?;
                 }
                 key
             }
@@ -118,7 +160,7 @@ impl StepOperation {
         let _spending = self.row.spend(Phase::Keys);
         let base = inputs.first().cloned().unwrap_or_default();
         let digest = match &self.step.kind {
-            StepKind::Scratch | StepKind::Image(_) => return Ok(None),
+            StepKind::Scratch | StepKind::Image(_) | StepKind::Remote(_) => return Ok(None),
             StepKind::Run(command) => run_content(command, inputs).await?,
             StepKind::MakeDirectory(directory) => {
                 let (build, directory) = (Arc::clone(&self.build), directory.clone());
@@ -154,6 +196,12 @@ impl StepOperation {
         match &self.step.kind {
             StepKind::Scratch => Ok(Rootfs::default()),
             StepKind::Image(source) => build.base_image(source, &self.row).await,
+            StepKind::Remote(source) => {
+                let pinned = self.pinned(source).await?;
+                let secrets = &build.request().secrets;
+                let layer = build.engine().source_layer(pinned, secrets, &self.row);
+                Ok(Rootfs::new(vec![Layer::stored(layer.await?)]))
+            }
             StepKind::Run(command) => run::run(&build, command, inputs, &self.row, context).await,
             StepKind::MakeDirectory(directory) => {
                 let directory = directory.clone();
@@ -275,13 +323,16 @@ impl Operation for StepOperation {
 
     fn policy(&self) -> CachePolicy {
         match self.step.kind {
-            StepKind::Scratch | StepKind::Image(_) => CachePolicy::Use,
+            StepKind::Scratch | StepKind::Image(_) | StepKind::Remote(_) => CachePolicy::Use,
             _ if self.build.no_cache() => CachePolicy::Refresh,
             _ => CachePolicy::Use,
         }
     }
 
     fn takes_slot(&self) -> bool {
-        !matches!(self.step.kind, StepKind::Scratch | StepKind::Image(_))
+        !matches!(
+            self.step.kind,
+            StepKind::Scratch | StepKind::Image(_) | StepKind::Remote(_)
+        )
     }
 }

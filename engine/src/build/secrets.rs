@@ -46,7 +46,7 @@ impl Secrets {
     }
 
     /// Reads a secret; `None` when none of this id was given.
-    pub(super) fn read(&self, id: &str) -> Result<Option<SecretValue>, StepError> {
+    pub(crate) fn read(&self, id: &str) -> Result<Option<SecretValue>, StepError> {
         match self.0.get(id) {
             None => Ok(None),
             Some(SecretSource::Value(value)) => Ok(Some(value.clone())),

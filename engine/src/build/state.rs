@@ -27,6 +27,7 @@ use crate::files::select::Tree;
 use crate::images::ResolvedImage;
 use crate::progress::Row;
 use crate::rootfs::{Layer, Rootfs};
+use crate::sources::is_mirror;
 
 /// Steps that may run at the same time where the caller does not say: most of them wait for something.
 const DEFAULT_JOBS: usize = 16;
@@ -290,6 +291,9 @@ impl Build {
         cache: &plan::CacheMount,
         inputs: &[Rootfs],
     ) -> Result<MountLease, StepError> {
+        if is_mirror(&cache.id) {
+            return Err(StepError::ReservedMount(cache.id.clone()));
+        }
         let sharing = match cache.sharing {
             plan::Sharing::Shared => cache::Sharing::Shared,
             plan::Sharing::Private => cache::Sharing::Private,

@@ -18,6 +18,7 @@ pub(crate) fn of(kind: &StepKind, hosts: &[String], epoch: Option<i64>) -> Input
     let instruction = match kind {
         StepKind::Scratch => "FROM scratch",
         StepKind::Image(_) => "FROM",
+        StepKind::Remote(_) => "remote source",
         StepKind::Run(_) => "RUN",
         StepKind::Copy(_) => "COPY or ADD",
         StepKind::MakeDirectory(_) => "WORKDIR",
@@ -27,6 +28,10 @@ pub(crate) fn of(kind: &StepKind, hosts: &[String], epoch: Option<i64>) -> Input
         StepKind::Scratch => return inputs,
         StepKind::Image(image) => {
             inputs.part(format!("image {}", image.reference), image.id.as_str());
+            return inputs;
+        }
+        StepKind::Remote(source) => {
+            inputs.part("source", source.display());
             return inputs;
         }
         StepKind::Run(command) => run(&mut inputs, command, hosts),
@@ -138,6 +143,8 @@ fn copy(inputs: &mut Inputs, copy: &Copy) {
             CopyItem::Parents { pivot, pattern } => {
                 paths.push(format!("{pivot}/./{pattern}").into());
             }
+            // Its own step tells what it is.
+            CopyItem::Remote { .. } => {}
             CopyItem::Inline { name, content } => {
                 inputs.part(format!("here-document {name}"), content.as_str());
             }

@@ -93,7 +93,7 @@ pub(crate) fn select(
 }
 
 /// A directory that is itself a source is always taken. A file is known by its own name to the filter.
-fn taken(path: Vec<u8>, node: Node, filter: &Filter) -> Option<Selected> {
+pub(crate) fn taken(path: Vec<u8>, node: Node, filter: &Filter) -> Option<Selected> {
     let takes = node.is_dir() || filter.takes_file(base_name(&path));
     takes.then(|| Selected::new(path, node))
 }

@@ -36,13 +36,13 @@ pub(super) fn findings(dockerfile: &Dockerfile, plan: &Plan, ignore: &Ignore) ->
             continue;
         };
         let (verb, places) = written(dockerfile, span);
-        let paths = copy.items.iter().filter_map(|item| match item {
-            CopyItem::Path(path) => Some(path.clone()),
-            CopyItem::Parents { pivot, pattern } if pivot.is_empty() => Some(pattern.clone()),
-            CopyItem::Parents { pivot, pattern } => Some(format!("{pivot}/{pattern}")),
-            CopyItem::Inline { .. } => None,
-        });
-        for (number, path) in paths.enumerate() {
+        for (number, item) in copy.items.iter().enumerate() {
+            let path = match item {
+                CopyItem::Path(path) => path.clone(),
+                CopyItem::Parents { pivot, pattern } if pivot.is_empty() => pattern.clone(),
+                CopyItem::Parents { pivot, pattern } => format!("{pivot}/{pattern}"),
+                CopyItem::Inline { .. } | CopyItem::Remote { .. } => continue,
+            };
             let path = if path.is_empty() { "." } else { &path };
             if ignore.excluded(path.as_bytes()) {
                 let message = format!(

@@ -39,7 +39,11 @@ impl Scope<'_, '_> {
             let (source, name, unpack) = if let Some(parsed) = GitSource::parse(&path.text) {
                 has_git = true;
                 let source = git(parsed.map_err(wrong)?, flags, checksum.as_ref());
-                (RemoteSource::Git(source.map_err(wrong)?), String::new(), false)
+                (
+                    RemoteSource::Git(source.map_err(wrong)?),
+                    String::new(),
+                    false,
+                )
             } else if is_url(&path.text) {
                 let source = file(path, into_directory, checksum.as_ref())?;
                 let unpack = flags.unpack.is_some_and(|switch| switch.on);

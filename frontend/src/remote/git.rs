@@ -45,7 +45,7 @@ impl GitSource {
             let is_git = match scheme.as_str() {
                 "git" | "ssh" => true,
                 // Anything else may be at a URL of HTTP.
-                "http" | "https" => parts.path().ends_with(".git"),
+                "http" | "https" => parts.path().strip_suffix(".git").is_some(),
                 _ => false,
             };
             return is_git.then(|| Self::from_url(parts));
@@ -220,6 +220,18 @@ impl GitSource {
     }
 }
 
+/// Whether it is a URL that a repository may be at: of HTTP, SSH or Git.
+pub fn repository_url(url: &str) -> bool {
+    let Some(parts) = Parts::of(url) else {
+        return is_scp_like(url) && !url.contains(|c: char| c.is_control() || c == ' ');
+    };
+    let host = parts.host();
+    matches!(parts.scheme, "http" | "https" | "git" | "ssh")
+        && !host.is_empty()
+        && !host.starts_with('-')
+        && !parts.authority.starts_with('-')
+}
+
 /// `user@host:path`, which Git takes for SSH.
 fn is_scp_like(text: &str) -> bool {
     let Some((user, rest)) = text.split_once('@') else {
@@ -242,7 +254,7 @@ fn is_scp_like(text: &str) -> bool {
 /// `git check-ref-format`).
 fn is_reference(text: &str) -> bool {
     let component = |text: &str| {
-        !text.is_empty() && !text.starts_with('.') && !text.strip_suffix(".lock").is_some()
+        !text.is_empty() && !text.starts_with('.') && text.strip_suffix(".lock").is_none()
     };
     !text.starts_with('-')
         && !text.ends_with('.')

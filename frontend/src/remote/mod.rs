@@ -3,8 +3,8 @@
 mod git;
 mod url;
 
-pub use git::{GitMtime, GitSource};
-pub use url::{HttpForm, HttpSource, file_name, is_url, redacted};
+pub use git::{GitMtime, GitSource, repository_url};
+pub use url::{HttpForm, HttpSource, file_name, host, is_url, redacted};
 
 /// A source on the network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -48,17 +48,24 @@ fn fragments_and_queries_say_what_is_wanted() {
     assert_eq!(source.reference.as_deref(), Some("v1"));
     assert_eq!(source.subdir, "b/c");
     assert!(source.submodules);
-    let source = git("https://h/r.git?tag=v1&subdir=x&keep-git-dir&submodules=false&mtime=checkout");
+    let source =
+        git("https://h/r.git?tag=v1&subdir=x&keep-git-dir&submodules=false&mtime=checkout");
     assert_eq!(source.reference.as_deref(), Some("refs/tags/v1"));
     assert_eq!((source.subdir.as_str(), source.submodules), ("x", false));
     assert_eq!(source.keep_git_dir, Some(true));
     assert_eq!(source.mtime, GitMtime::Checkout);
-    assert_eq!(git("git@h:r.git?branch=b").reference.as_deref(), Some("refs/heads/b"));
+    assert_eq!(
+        git("git@h:r.git?branch=b").reference.as_deref(),
+        Some("refs/heads/b")
+    );
     let source = git("https://h/r.git?commit=0123456789");
     assert_eq!(source.reference.as_deref(), Some("0123456789"));
     assert_eq!(source.commit.as_deref(), Some("0123456789"));
     assert_eq!(git("https://h/r.git#:../../x").subdir, "x");
-    assert_eq!(git("https://h/r.git#feature%2Fx").reference.as_deref(), Some("feature/x"));
+    assert_eq!(
+        git("https://h/r.git#feature%2Fx").reference.as_deref(),
+        Some("feature/x")
+    );
 }
 
 #[test]
@@ -72,10 +79,21 @@ fn what_git_might_misunderstand_is_refused() {
         "https://h/r.git#+a:b^",
     ] {
         let parsed = GitSource::parse(text);
-        assert!(parsed.is_none_or(|parsed| parsed.is_err()) || text.contains("+a:"), "{text}");
+        assert!(
+            parsed.is_none_or(|parsed| parsed.is_err()) || text.contains("+a:"),
+            "{text}"
+        );
     }
-    assert!(GitSource::parse("ssh://-oProxyCommand=x/r").unwrap().is_err());
-    assert!(GitSource::parse("ssh://a@-oProxyCommand=x/r").unwrap().is_err());
+    assert!(
+        GitSource::parse("ssh://-oProxyCommand=x/r")
+            .unwrap()
+            .is_err()
+    );
+    assert!(
+        GitSource::parse("ssh://a@-oProxyCommand=x/r")
+            .unwrap()
+            .is_err()
+    );
     assert!(wrong("https://h/r.git?what=1").contains("unexpected query"));
     assert!(wrong("https://h/r.git?ref=a&ref=b").contains("multiple values"));
     assert!(wrong("https://h/r.git?ref=").contains("no value"));
@@ -93,7 +111,11 @@ fn flags_agree_with_the_url_or_are_refused() {
     assert!(source.clone().with_checksum("sha256:00").is_err());
     assert!(source.with_git_dir(true).is_err());
     assert_eq!(
-        git("https://h/r.git").with_checksum("0123456").unwrap().reference.as_deref(),
+        git("https://h/r.git")
+            .with_checksum("0123456")
+            .unwrap()
+            .reference
+            .as_deref(),
         Some("0123456")
     );
 }

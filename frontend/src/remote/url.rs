@@ -80,6 +80,12 @@ pub fn file_name(url: &str) -> Option<String> {
     good.then(|| name.to_owned())
 }
 
+/// The host of a URL, without login and port.
+pub fn host(url: &str) -> Option<&str> {
+    let host = Parts::of(url)?.host();
+    (!host.is_empty()).then_some(host)
+}
+
 /// A URL as messages show it: without a password, and without what a terminal would act on.
 pub fn redacted(url: &str) -> String {
     let plain = |text: &str| -> String { text.chars().filter(|c| !c.is_control()).collect() };
@@ -90,7 +96,11 @@ pub fn redacted(url: &str) -> String {
     let (authority, rest) = rest.split_at(end);
     let authority = match authority.rsplit_once('@') {
         Some((login, host)) => {
-            let hidden = if login.contains(':') { "xxxxx:xxxxx" } else { "xxxxx" };
+            let hidden = if login.contains(':') {
+                "xxxxx:xxxxx"
+            } else {
+                "xxxxx"
+            };
             // The user of SSH is no secret.
             if starts_with_ignoring_case(scheme, "ssh") && !login.contains(':') {
                 authority.to_owned()

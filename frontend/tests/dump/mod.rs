@@ -34,6 +34,9 @@ pub(crate) fn plan(plan: &Plan, source: &SourceText) -> String {
             StepKind::Image(image) => {
                 let _ = writeln!(out, "    image {} {}", image.reference, image.id);
             }
+            StepKind::Remote(source) => {
+                let _ = writeln!(out, "    {source:?}");
+            }
             StepKind::MakeDirectory(directory) => {
                 let _ = writeln!(
                     out,

@@ -127,7 +127,7 @@ impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused => f.write_str(
-                "nothing listens there; check the name and the port, and that the registry runs",
+                "nothing listens there; check the name and the port, and that the server runs",
             ),
             Self::Name => f.write_str(
                 "the name has no address; check its spelling and the network, or set HTTPS_PROXY",

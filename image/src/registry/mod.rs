@@ -8,6 +8,7 @@ mod auth;
 mod blobs;
 mod challenge;
 mod credentials;
+mod download;
 mod endpoint;
 mod error;
 mod fallback;
@@ -30,6 +31,7 @@ pub use blobs::BlobStream;
 pub use credentials::{
     AuthFiles, Credential, CredentialError, Credentials, Kept, NoCredentials, key_of, registry_of,
 };
+pub use download::{Answer, Download, DownloadError, DownloadRequest, Version};
 pub use endpoint::Purpose;
 pub use error::{RegistryError, Unreachable};
 pub use fallback::PassedOver;
@@ -53,6 +55,8 @@ struct Inner {
     /// The servers of each registry that was asked for something.
     servers: Mutex<HashMap<String, Vec<Arc<Endpoint>>>>,
     passed_over: fallback::AllPassedOver,
+    /// For what belongs to no registry.
+    downloads: transport::Transport,
 }
 
 impl Client {
@@ -64,6 +68,7 @@ impl Client {
                 tokens: auth::Tokens::default(),
                 servers: Mutex::default(),
                 passed_over: fallback::AllPassedOver::default(),
+                downloads: transport::Transport::default(),
             }),
         }
     }

@@ -228,7 +228,7 @@ impl Client {
         unreachable!("the last attempt returns")
     }
 
-    async fn execute(
+    pub(super) async fn execute(
         &self,
         transport: &Transport,
         request: RequestBuilder,

@@ -23,6 +23,7 @@ pub mod supervise;
 pub mod tar;
 pub mod tree;
 pub mod user;
+pub mod web;
 
 use std::fs;
 use std::path::{Path, PathBuf};
