@@ -1,7 +1,7 @@
-//! Every case of `testdata/differential`, built by rbuild and by Debian's buildah: both images must be the same, file
-//! by file and setting by setting, but for what the case names in its `expect` file.
+//! Every case of `testdata/differential`, built by rbuild, by Debian's buildah and by the BuildKit in Debian's Docker: the
+//! images must be the same, file by file and setting by setting, but for what the case names in its `expect` files.
 //!
-//!     cargo test --test differential [NAME]
+//!     cargo test --test differential [buildah::|docker::][NAME]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 use testkit::command;
 use testkit::compare::{self, Difference};
+use testkit::docker::Docker;
 use testkit::expect::Expected;
 use testkit::image::Image;
 use testkit::rbuild::Rbuild;
@@ -19,16 +20,67 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let directory = testkit::checkout().join("testdata/differential");
     let builders = Arc::new(Builders::default());
-    let trials = cases(&directory).into_iter().map(|case| {
-        let builders = Arc::clone(&builders);
-        let name = case
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        Trial::test(name, move || check(&case, &builders))
-    });
+    let pairs = cases(&directory)
+        .into_iter()
+        .flat_map(|case| Peer::ALL.map(|peer| (peer, case.clone())));
+    let trials = pairs
+        .filter(|(peer, case)| peer.knows(case))
+        .map(|(peer, case)| {
+            let builders = Arc::clone(&builders);
+            let name = format!("{}::{}", peer.name(), name_of(&case));
+            Trial::test(name, move || check(&case, peer, &builders))
+        });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// A builder that rbuild is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Buildah,
+    Docker,
+}
+
+impl Peer {
+    const ALL: [Self; 2] = [Self::Buildah, Self::Docker];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Buildah => "buildah",
+            Self::Docker => "docker",
+        }
+    }
+
+    /// Whether the peer can build a case at all: a case says which it is too new for.
+    fn knows(self, case: &Path) -> bool {
+        !case.join(format!("not-{}", self.name())).exists()
+    }
+
+    /// The Dockerfile of the same image in words that the peer's version knows, if the case has one.
+    fn reference(self, case: &Path) -> Option<PathBuf> {
+        let names = [
+            format!("reference.{}.Dockerfile", self.name()),
+            "reference.Dockerfile".to_owned(),
+        ];
+        names
+            .iter()
+            .map(|name| case.join(name))
+            .find(|path| path.exists())
+    }
+
+    /// What differs from this peer on purpose.
+    fn expected(self, case: &Path) -> Expected {
+        Expected::read(&case.join(match self {
+            Self::Buildah => "expect",
+            Self::Docker => "expect.docker",
+        }))
+    }
+}
+
+fn name_of(case: &Path) -> String {
+    case.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn cases(directory: &Path) -> Vec<PathBuf> {
@@ -57,21 +109,22 @@ impl Default for Builders {
     }
 }
 
-fn check(case: &Path, builders: &Builders) -> Result<(), Failed> {
+fn check(case: &Path, peer: Peer, builders: &Builders) -> Result<(), Failed> {
     let work = testkit::scratch();
     let context = prepare(case, work.path());
     let flags = flags(case, work.path());
     let ours = builders.rbuild_image(&context, &flags, work.path());
-    let reference = case.join("reference.Dockerfile");
-    let dockerfile = if reference.exists() {
-        localized(&reference, work.path())
-    } else {
-        context.join("Dockerfile")
+    let dockerfile = peer.reference(case).map_or_else(
+        || context.join("Dockerfile"),
+        |reference| localized(&reference, work.path()),
+    );
+    let theirs = match peer {
+        Peer::Buildah => builders.buildah_image(&dockerfile, &context, &flags, work.path()),
+        Peer::Docker => docker_image(&dockerfile, &context, &flags, work.path()),
     };
-    let theirs = builders.buildah_image(&dockerfile, &context, &flags, work.path());
     let mut differences = compare::images(&ours, &theirs);
     differences.retain(|difference| !is_stub(difference));
-    let complaints = Expected::read(&case.join("expect")).complaints(&differences);
+    let complaints = peer.expected(case).complaints(&differences);
     if complaints.is_empty() {
         Ok(())
     } else {
@@ -79,7 +132,7 @@ fn check(case: &Path, builders: &Builders) -> Result<(), Failed> {
     }
 }
 
-/// Is it a file that buildah leaves where it mounted its own for a RUN? rbuild takes such mount points away again.
+/// Is it a file that the other builder leaves where it mounted its own for a RUN? rbuild takes such mount points away again.
 fn is_stub(difference: &Difference) -> bool {
     const STUBS: [&str; 4] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/run"];
     difference.property == "present"
@@ -194,4 +247,28 @@ impl Builders {
         command.arg("--storage-driver=overlay");
         command
     }
+}
+
+/// What Docker's BuildKit makes of a case.
+fn docker_image(dockerfile: &Path, context: &Path, flags: &[String], work: &Path) -> Image {
+    let docker = Docker::shared();
+    let name = name_of(work)
+        .to_lowercase()
+        .trim_start_matches('.')
+        .to_owned();
+    let [file, context] = [dockerfile, context].map(|path| path.to_string_lossy().into_owned());
+    let mut build = vec!["build", "--network=host", "-t", &name, "-f", &file];
+    build.extend(flags.iter().map(String::as_str));
+    build.push(&context);
+    docker.run(&build).succeeded();
+    let archive = work.join("docker.tar").to_string_lossy().into_owned();
+    docker.run(&["save", "-o", &archive, &name]).succeeded();
+    docker.run(&["rmi", &name]).succeeded();
+    let directory = work.join("docker");
+    let [from, to] = [
+        format!("docker-archive:{archive}"),
+        format!("dir:{}", directory.display()),
+    ];
+    command::must("skopeo", &["copy", "-q", &from, &to]);
+    Image::from_directory(&directory)
 }

@@ -56,6 +56,7 @@ impl Docker {
         command::run(
             Command::new(client)
                 .env("DOCKER_HOST", self.socket())
+                .env("DOCKER_BUILDKIT", "1")
                 .args(args),
         )
     }
