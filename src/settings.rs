@@ -27,6 +27,8 @@ const NO_COLOR: &str = "NO_COLOR";
 const LOG_LINES: &str = "BUILDKIT_TTY_LOG_LINES";
 /// Seconds since 1970: the time that everything built bears.
 pub(crate) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// The socket of the user's SSH agent.
+pub(crate) const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 /// Where users keep their data.
 const DATA_HOME: &str = "XDG_DATA_HOME";
 /// The user's directory.

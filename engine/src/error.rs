@@ -167,6 +167,17 @@ pub enum StepError {
         /// Which.
         id: String,
     },
+    /// An SSH agent that a step needs was not given.
+    #[error("no SSH agent `{id}` is given; pass it with `--ssh {id}`")]
+    MissingAgent {
+        /// Which.
+        id: String,
+    },
+    /// The network of steps does not lead to this machine.
+    #[error(
+        "`host-gateway` leads nowhere: the network of steps is not connected to this machine; use `--network=host`"
+    )]
+    NoHostGateway,
     /// A secret could not be read.
     #[error("cannot read secret `{id}`")]
     Secret {

@@ -85,6 +85,18 @@ pub struct Run {
     pub mounts: Vec<Mount>,
     /// `--network`, or what the whole build asked for.
     pub network: Network,
+    /// `--security`.
+    pub security: Security,
+}
+
+/// `RUN --security`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Security {
+    /// Confined, as any step.
+    #[default]
+    Sandbox,
+    /// With all powers that the builder has.
+    Insecure,
 }
 
 /// An executable file made from a here-document.
@@ -140,6 +152,8 @@ pub enum MountKind {
     },
     /// `type=secret`.
     Secret(SecretMount),
+    /// `type=ssh`: the socket of an SSH agent.
+    Ssh(SshMount),
 }
 
 /// `RUN --mount=type=cache`.
@@ -177,6 +191,21 @@ pub struct SecretMount {
     /// Owner of the file.
     pub uid: u32,
     /// Group of the file.
+    pub gid: u32,
+}
+
+/// `RUN --mount=type=ssh`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshMount {
+    /// Which agent.
+    pub id: String,
+    /// Whether its absence is an error.
+    pub required: bool,
+    /// Mode of the socket.
+    pub mode: u32,
+    /// Owner of the socket.
+    pub uid: u32,
+    /// Group of the socket.
     pub gid: u32,
 }
 

@@ -21,7 +21,7 @@ use std::path::Path;
 use rbuild_frontend as frontend;
 use rbuild_frontend::diagnostic::Diagnostic;
 use rbuild_frontend::plan::Network;
-use rbuild_frontend::{Check, Lowering, Options, Parsed};
+use rbuild_frontend::{Check, Entitlement, Lowering, Options, Parsed};
 
 #[test]
 fn plans_are_as_expected() {
@@ -147,6 +147,11 @@ fn read_options(text: &str) -> Options {
             "target" => options.target = Some(value.to_owned()),
             "arg" => options.build_args.push((name.to_owned(), rest)),
             "label" => options.labels.push((name.to_owned(), rest.unwrap())),
+            "allow" => {
+                let known = [Entitlement::NetworkHost, Entitlement::SecurityInsecure];
+                let given = known.into_iter().find(|known| known.name() == value);
+                options.entitlements.insert(given.unwrap());
+            }
             "network" if value == "host" => options.network = Network::Host,
             _ => panic!("unknown option `{line}`"),
         }

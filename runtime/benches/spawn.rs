@@ -7,7 +7,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use runtime::{Lower, Mount, Network, Process, Root, Runtime, Source, Spec, Stdio, Upper};
+use runtime::{
+    Isolation, Lower, Mount, Network, Process, Root, Runtime, Source, Spec, Stdio, Upper,
+};
 
 const ROUNDS: usize = 300;
 
@@ -72,6 +74,8 @@ fn spec(base: &Path, changes: &Path, network: Network) -> Spec {
         stdio: Stdio::piped(),
         host_name: "bench".to_owned(),
         network,
+        isolation: Isolation::Full,
+        shared_memory: None,
         mounts: vec![],
     }
 }

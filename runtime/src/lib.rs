@@ -38,7 +38,7 @@ pub use network::NoOwnNetwork;
 pub use runtime::Runtime;
 pub use rustix::process::Signal;
 pub use sandbox::{
-    Child, ExitStatus, Identity, Limit, Mount, Network, Parent, Process, Resource, Root,
+    Child, ExitStatus, Identity, Isolation, Limit, Mount, Network, Parent, Process, Resource, Root,
     SYSTEM_DIRECTORIES, Source, Spec, Stdio, Stream, Stub, StubKind, Terminal, TerminalSize,
     prepare_stubs,
 };

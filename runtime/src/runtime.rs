@@ -26,12 +26,24 @@ pub(crate) struct Shared {
     pub(crate) space: MountSpace,
     pub(crate) launcher: Launcher,
     pub(crate) cgroups: Arc<Cgroups>,
+    /// Those of sandboxes that may use all devices; made when the first of them is.
+    open_cgroups: OnceLock<Arc<Cgroups>>,
     pub(crate) possible: Possible,
     /// Made when a sandbox first wants it.
     own_network: OnceLock<Result<OwnNetwork, NoOwnNetwork>>,
 }
 
 impl Shared {
+    pub(crate) fn open_cgroups(&self) -> &Arc<Cgroups> {
+        self.open_cgroups.get_or_init(|| {
+            if self.possible.ids.are_the_machines() {
+                Cgroups::unconfined()
+            } else {
+                Cgroups::none()
+            }
+        })
+    }
+
     pub(crate) fn own_network(&self) -> Result<&OwnNetwork, &NoOwnNetwork> {
         let network = self.own_network.get_or_init(|| {
             if self.possible.ids.are_the_machines() {
@@ -71,6 +83,7 @@ impl Runtime {
                 space: MountSpace::new(marks)?,
                 launcher: Launcher::new(!ids.are_the_machines())?,
                 cgroups,
+                open_cgroups: OnceLock::new(),
                 possible: possible(ids)?,
                 own_network: OnceLock::new(),
             }),

@@ -1,17 +1,19 @@
 //! `--add-host`: a name and an address for `/etc/hosts`.
 
-use std::net::IpAddr;
 use std::str::FromStr;
+
+use engine::build::HostAddress;
 
 use super::BadValue;
 
-/// One line of `/etc/hosts`, from `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may be in brackets.
+/// One line of `/etc/hosts`, from `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may be in brackets, and
+/// `host-gateway` is this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostArg {
     /// The name.
     pub name: String,
-    /// The address.
-    pub address: IpAddr,
+    /// What it stands for.
+    pub address: HostAddress,
 }
 
 impl FromStr for HostArg {
@@ -26,9 +28,10 @@ impl FromStr for HostArg {
             return Err(BadValue::new(format!("`{name}` is not a host name")));
         }
         if address == "host-gateway" {
-            return Err(BadValue::new(
-                "`host-gateway` is not supported yet: give an address",
-            ));
+            return Ok(Self {
+                name: name.to_owned(),
+                address: HostAddress::Gateway,
+            });
         }
         let bare = address
             .strip_prefix('[')
@@ -39,7 +42,7 @@ impl FromStr for HostArg {
             .map_err(|_| BadValue::new(format!("`{address}` is not an IP address")))?;
         Ok(Self {
             name: name.to_owned(),
-            address,
+            address: HostAddress::Address(address),
         })
     }
 }
@@ -58,15 +61,12 @@ mod tests {
         ] {
             let host: HostArg = text.parse().expect(text);
             assert_eq!(host.name, "db");
-            assert_eq!(host.address.to_string(), address);
+            let address = address.parse().expect(address);
+            assert_eq!(host.address, HostAddress::Address(address));
         }
-        for text in [
-            "db",
-            ":1.2.3.4",
-            "db:name",
-            "a b:1.2.3.4",
-            "db:host-gateway",
-        ] {
+        let host: HostArg = "db:host-gateway".parse().expect("a host");
+        assert_eq!(host.address, HostAddress::Gateway);
+        for text in ["db", ":1.2.3.4", "db:name", "a b:1.2.3.4"] {
             assert!(text.parse::<HostArg>().is_err(), "{text}");
         }
     }

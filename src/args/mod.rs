@@ -1,12 +1,15 @@
 //! Values of flags, parsed at the edge into types that cannot be wrong.
 
 pub(crate) mod csv;
+pub(crate) mod entitlement;
 pub(crate) mod environment;
 pub(crate) mod host;
 pub(crate) mod output;
 pub(crate) mod quantity;
 pub(crate) mod secret;
 pub(crate) mod signal;
+pub(crate) mod ssh;
+pub(crate) mod ulimit;
 pub(crate) mod volume;
 
 /// A flag's value that cannot be used; the text is for the user and names what is wrong.
@@ -35,6 +38,16 @@ pub(crate) fn key_value(text: &str) -> Result<(String, Option<String>), BadValue
 /// Parses `NAME=VALUE` where a missing value is an empty one, as for labels.
 pub(crate) fn label(text: &str) -> Result<(String, String), BadValue> {
     key_value(text).map(|(key, value)| (key, value.unwrap_or_default()))
+}
+
+/// What can only be turned off, as it is never on.
+pub(crate) fn off(text: &str) -> Result<(), BadValue> {
+    match text {
+        "false" | "0" => Ok(()),
+        _ => Err(BadValue::new(
+            "it is not supported: only `false` can be given",
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Containers, as the commands see them.
 
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -8,7 +9,6 @@ use engine::containers::TerminalSize;
 use engine::event::Stream;
 
 use super::images::ContainerNetwork;
-use crate::args::host::HostArg;
 use crate::error::BackendError;
 
 /// When an image is fetched before it is run.
@@ -45,7 +45,7 @@ pub(crate) struct RunRequest {
     pub workdir: Option<String>,
     pub user: Option<String>,
     pub hostname: Option<String>,
-    pub hosts: Vec<HostArg>,
+    pub hosts: Vec<(String, IpAddr)>,
     pub network: ContainerNetwork,
     pub read_only: bool,
     pub pull: PullPolicy,

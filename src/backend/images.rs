@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use engine::build::Difference;
+use engine::build::{Difference, Entitlement};
 
 use crate::args::host::HostArg;
 use crate::args::output::OutputArg;
+use crate::args::ulimit::UlimitArg;
 use crate::error::BackendError;
 
 /// Where the Dockerfile is.
@@ -60,11 +61,19 @@ pub(crate) struct BuildRequest {
     pub build_args: Vec<(String, Option<String>)>,
     pub target: Option<String>,
     pub no_cache: bool,
+    /// Stages whose steps run again.
+    pub no_cache_stages: Vec<String>,
     pub pull: bool,
     pub labels: Vec<(String, String)>,
     pub network: ContainerNetwork,
+    pub entitlements: Vec<Entitlement>,
     pub hosts: Vec<HostArg>,
+    /// Bytes of `/dev/shm`.
+    pub shared_memory: Option<u64>,
+    pub limits: Vec<UlimitArg>,
     pub secrets: Vec<(String, Secret)>,
+    /// Ids and sockets of SSH agents.
+    pub ssh: Vec<(String, PathBuf)>,
     /// Empty: the image goes into the store.
     pub outputs: Vec<OutputArg>,
     pub jobs: Option<usize>,

@@ -76,7 +76,7 @@ fn global_flags_may_stand_anywhere() {
 #[test]
 fn flags_that_docker_has_are_told_from_typing_mistakes() {
     for words in [
-        &["--ssh", "default", "."][..],
+        &["--squash", "."][..],
         &["build", "--cache-from=x", "."],
         &["run", "-p", "80:80", "x"],
         &["run", "--privileged", "x"],

@@ -1,7 +1,6 @@
 //! Flags that Docker's commands have and ours do not have yet, so that the error can say which of the two it is.
 
 const BUILD: &[&str] = &[
-    "allow",
     "annotation",
     "attest",
     "build-context",
@@ -11,27 +10,18 @@ const BUILD: &[&str] = &[
     "call",
     "cgroup-parent",
     "check",
-    "compress",
     "cpu-period",
     "cpu-quota",
     "cpu-shares",
     "cpuset-cpus",
     "cpuset-mems",
-    "force-rm",
     "isolation",
     "memory",
     "memory-swap",
-    "no-cache-filter",
     "policy",
-    "provenance",
     "resource",
-    "rm",
-    "sbom",
     "security-opt",
-    "shm-size",
     "squash",
-    "ssh",
-    "ulimit",
 ];
 
 const RUN: &[&str] = &[

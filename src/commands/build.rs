@@ -5,22 +5,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{ArgAction, Args};
-use engine::build::ForeseenStep;
+use engine::build::{Entitlement, ForeseenStep};
 use engine::event::Listener;
 use serde_json::json;
 
 use super::debug::{OnError, Wish};
 use super::{Context, dry_run, verify};
+use crate::args::entitlement::entitlement;
 use crate::args::host::HostArg;
 use crate::args::output::{Dest, OutputArg, OutputKind};
+use crate::args::quantity::size;
 use crate::args::secret::{SecretArg, SecretPlace};
-use crate::args::{key_value, label};
+use crate::args::ssh::SshArg;
+use crate::args::ulimit::UlimitArg;
+use crate::args::{key_value, label, off};
 use crate::backend::{
     Backend, BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Secret, Verified,
 };
 use crate::display::Mode;
 use crate::error::Error;
-use crate::settings::{SOURCE_DATE_EPOCH, Settings};
+use crate::settings::{SOURCE_DATE_EPOCH, SSH_AUTH_SOCK, Settings};
 use crate::signals::interruptible;
 use crate::timeline::Timeline;
 
@@ -49,6 +53,9 @@ pub(crate) struct BuildArgs {
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", hide_default_value = true, hide_possible_values = true)]
     pub no_cache: bool,
+    /// Run the steps of these stages again: names, divided by commas
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub no_cache_filter: Vec<String>,
     /// Ask the registry for newer base images
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", hide_default_value = true, hide_possible_values = true)]
@@ -74,6 +81,18 @@ pub(crate) struct BuildArgs {
     /// Add a line to the steps' /etc/hosts
     #[arg(long = "add-host", value_name = "HOST:IP")]
     pub hosts: Vec<HostArg>,
+    /// Let steps ask for a power: `network.host` or `security.insecure`
+    #[arg(long, value_name = "POWER", value_parser = entitlement)]
+    pub allow: Vec<Entitlement>,
+    /// How much /dev/shm of the steps may hold [default: 64m]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub shm_size: Option<u64>,
+    /// Limit the steps' processes: `nofile=1024:2048`
+    #[arg(long = "ulimit", value_name = "NAME=SOFT[:HARD]")]
+    pub limits: Vec<UlimitArg>,
+    /// Let steps use an SSH agent: `default` is that of $SSH_AUTH_SOCK
+    #[arg(long, value_name = "ID[=SOCKET]")]
+    pub ssh: Vec<SshArg>,
     /// Let steps mount a secret: `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`
     #[arg(long = "secret", value_name = "SPEC")]
     pub secrets: Vec<SecretArg>,
@@ -89,6 +108,21 @@ pub(crate) struct BuildArgs {
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", hide_default_value = true, hide_possible_values = true)]
     pub load: bool,
+    /// Nothing is kept that this could remove: as with Docker
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub rm: Option<bool>,
+    /// As `--rm`
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub force_rm: Option<bool>,
+    /// The context is not sent, so there is nothing to compress
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub compress: Option<bool>,
+    /// Attestations are not made
+    #[arg(long, hide = true, value_parser = off)]
+    pub provenance: Option<()>,
+    /// As `--provenance`
+    #[arg(long, hide = true, value_parser = off)]
+    pub sbom: Option<()>,
     /// The platform to build for: only this machine's own
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
@@ -280,11 +314,16 @@ fn request(
         build_args: build_args(args.variables, settings),
         target: args.target,
         no_cache: args.no_cache,
+        no_cache_stages: args.no_cache_filter,
         pull: args.pull,
         labels: args.labels,
         network: args.network,
+        entitlements: args.allow,
         hosts: args.hosts,
+        shared_memory: args.shm_size,
+        limits: args.limits,
         secrets: secrets(args.secrets, settings)?,
+        ssh: agents(args.ssh, settings)?,
         outputs,
         jobs: args.jobs.map(usize::from),
     })
@@ -385,6 +424,39 @@ fn secrets(given: Vec<SecretArg>, settings: &Settings) -> Result<Vec<(String, Se
                 )));
             }
             Ok((id, secret))
+        })
+        .collect()
+}
+
+/// The sockets of SSH agents.
+fn agents(given: Vec<SshArg>, settings: &Settings) -> Result<Vec<(String, PathBuf)>, Error> {
+    use std::os::unix::fs::FileTypeExt;
+    given
+        .into_iter()
+        .map(|SshArg { id, socket }| {
+            let socket = match socket {
+                Some(socket) => socket,
+                None => settings
+                    .lookup(SSH_AUTH_SOCK)
+                    .filter(|path| !path.is_empty())
+                    .map(PathBuf::from)
+                    .ok_or_else(|| {
+                        Error::Usage(format!(
+                            "SSH agent `{id}`: `{SSH_AUTH_SOCK}` is not set; start one with `eval $(ssh-agent)`"
+                        ))
+                    })?,
+            };
+            match std::fs::metadata(&socket) {
+                Ok(metadata) if metadata.file_type().is_socket() => Ok((id, socket)),
+                Ok(_) => Err(Error::Usage(format!(
+                    "SSH agent `{id}`: `{}` is not a socket; put a key into an agent with `ssh-add`",
+                    socket.display()
+                ))),
+                Err(_) => Err(Error::Usage(format!(
+                    "SSH agent `{id}`: there is no socket `{}`",
+                    socket.display()
+                ))),
+            }
         })
         .collect()
 }

@@ -44,6 +44,16 @@ fn flags_become_a_request() {
         "--target",
         "test",
         "--no-cache",
+        "--no-cache-filter=a,b",
+        "--allow",
+        "security.insecure",
+        "--shm-size=128m",
+        "--ulimit",
+        "nofile=10",
+        "--rm",
+        "--force-rm=false",
+        "--provenance=false",
+        "--sbom=false",
         "--pull",
         "--label",
         "k=v",
@@ -83,6 +93,10 @@ fn flags_become_a_request() {
         request.secrets,
         [("token".to_owned(), Secret::Value(b"hush".to_vec()))]
     );
+    assert_eq!(request.no_cache_stages, ["a", "b"]);
+    assert_eq!(request.entitlements, [Entitlement::SecurityInsecure]);
+    assert_eq!(request.shared_memory, Some(128 << 20));
+    assert_eq!(request.limits.len(), 1);
     assert_eq!(request.jobs, Some(3));
     assert_eq!(request.outputs, []);
     assert!(!format!("{request:?}").contains("hush"));
@@ -123,6 +137,18 @@ fn mistakes_are_usage_errors() {
             "a context on standard input is not supported yet",
         ),
         (&["https://example.com/x.git"], "the remote context"),
+        (
+            &["--ssh", "default", "."],
+            "SSH agent `default`: `SSH_AUTH_SOCK` is not set",
+        ),
+        (
+            &["--ssh", "a=/etc/passwd", "."],
+            "SSH agent `a`: `/etc/passwd` is not a socket",
+        ),
+        (
+            &["--ssh", "a=/nowhere", "."],
+            "SSH agent `a`: there is no socket `/nowhere`",
+        ),
         (&["--push", "."], "a name is needed to push"),
         (
             &["--platform", "linux/s390x", "."],

@@ -1,9 +1,11 @@
 //! `rbuild run`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{ArgAction, Args};
+use engine::build::HostAddress;
 
 use super::Context;
 use crate::args::host::HostArg;
@@ -156,7 +158,11 @@ fn request(args: RunArgs, settings: &Settings) -> Result<RunRequest, Error> {
         workdir: args.workdir,
         user: args.user,
         hostname: args.hostname,
-        hosts: args.hosts,
+        hosts: args
+            .hosts
+            .into_iter()
+            .map(address)
+            .collect::<Result<_, _>>()?,
         network: args.network,
         read_only: args.read_only,
         pull: args.pull,
@@ -165,6 +171,17 @@ fn request(args: RunArgs, settings: &Settings) -> Result<RunRequest, Error> {
         stdin: args.interactive,
         remove: args.rm,
     })
+}
+
+/// A container's network need not lead to this machine.
+fn address(host: HostArg) -> Result<(String, IpAddr), Error> {
+    match host.address {
+        HostAddress::Address(address) => Ok((host.name, address)),
+        HostAddress::Gateway => Err(Error::Usage(format!(
+            "`host-gateway` is known to builds only: give `{}` an address",
+            host.name
+        ))),
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod layers;
 mod logins;
 mod mirrors;
 mod outputs;
+mod powers;
 mod pushes;
 mod real;
 mod registries;

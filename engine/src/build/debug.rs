@@ -3,11 +3,12 @@
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cache::{MountLease, Upper};
-use frontend::plan::{ImageSpec, Network, Plan, Run, StepKind};
+use cache::Upper;
+use frontend::plan::{ImageSpec, Network, Plan, Run, Security, StepKind};
 use solver::NodeId;
 
 use super::request::{BuildRequest, Built};
+use super::run::Held;
 use super::state::Build;
 use super::{AbandonOnDrop, Prepared, Seals, is_silent, run, solve};
 use crate::builds::{RecordError, Recorder, steps_named};
@@ -51,8 +52,8 @@ pub struct Session {
     command: Run,
     inputs: Vec<Rootfs>,
     upper: Upper,
-    /// Cache mounts in use.
-    leases: Mutex<Vec<MountLease>>,
+    /// What its mounts need as long as they are in use.
+    held: Mutex<Held>,
 }
 
 /// A step whose command failed.
@@ -200,6 +201,7 @@ fn plain(env: Vec<(String, String)>) -> Run {
         user: String::new(),
         mounts: Vec::new(),
         network: Network::Default,
+        security: Security::Sandbox,
     }
 }
 
@@ -210,7 +212,7 @@ impl Session {
             build: Arc::clone(build),
             command,
             inputs,
-            leases: Mutex::default(),
+            held: Mutex::default(),
         })
     }
 
@@ -220,7 +222,7 @@ impl Session {
             command: failed.command,
             inputs: sealed(failed.inputs).await.map_err(ImageError::Sealing)?,
             upper: failed.upper,
-            leases: Mutex::default(),
+            held: Mutex::default(),
         })
     }
 
@@ -231,8 +233,8 @@ impl Session {
         terminal: Option<TerminalSize>,
     ) -> Result<Attached, ContainerError> {
         let mut around = run::surroundings(&self.build, &self.command, &self.inputs).await?;
-        let leases = mem::take(&mut around.leases);
-        *self.leases.lock().unwrap_or_else(PoisonError::into_inner) = leases;
+        let held = mem::take(&mut around.held);
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
         let base = self.inputs.first().cloned().unwrap_or_default();
         let stack = self.build.engine().mountable(&base).await?;
         let mut command = self.command.clone();

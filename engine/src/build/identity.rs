@@ -5,10 +5,12 @@
 //! of secrets and the contents of cache mounts are left out.
 
 use frontend::plan::{
-    CacheMount, CopyItem, MakeDirectory, Mount, MountKind, Network, Run, SecretMount, Sharing,
-    Source,
+    CacheMount, CopyItem, MakeDirectory, Mount, MountKind, Network, Run, SecretMount, Security,
+    Sharing, Source, SshMount,
 };
 use solver::KeyWriter;
+
+use super::request::BuildRequest;
 
 /// The empty root file system.
 pub(super) fn scratch() -> KeyWriter {
@@ -23,8 +25,13 @@ pub(super) fn image(id: &str) -> KeyWriter {
 }
 
 /// A command: what it runs, with what around it. The caller adds the content of what it mounts from the context.
-pub(super) fn run(run: &Run, hosts: &[String], epoch: Option<i64>) -> KeyWriter {
-    let mut key = KeyWriter::new("rbuild run", 1);
+pub(super) fn run(
+    run: &Run,
+    request: &BuildRequest,
+    hosts: &[String],
+    epoch: Option<i64>,
+) -> KeyWriter {
+    let mut key = KeyWriter::new("rbuild run", 2);
     key.list(&run.args, |key, arg| {
         key.text(arg);
     });
@@ -41,8 +48,23 @@ pub(super) fn run(run: &Run, hosts: &[String], epoch: Option<i64>) -> KeyWriter 
         Network::Host => 1,
         Network::None => 2,
     });
+    key.variant(match run.security {
+        Security::Sandbox => 0,
+        Security::Insecure => 1,
+    });
     key.list(hosts, |key, host| {
         key.text(host);
+    });
+    key.option(request.shared_memory, |key, size| {
+        key.number(size);
+    });
+    key.list(&request.limits, |key, limit| {
+        key.number(limit.resource as u64);
+        for value in [limit.soft, limit.hard] {
+            key.option(value, |key, value| {
+                key.number(value);
+            });
+        }
     });
     write_epoch(&mut key, epoch);
     key
@@ -103,6 +125,18 @@ fn mount(key: &mut KeyWriter, mount: &Mount) {
             key.option(env.as_ref(), |key, env| {
                 key.text(env);
             });
+            for value in [mode, uid, gid] {
+                key.number((*value).into());
+            }
+        }
+        MountKind::Ssh(SshMount {
+            id,
+            required,
+            mode,
+            uid,
+            gid,
+        }) => {
+            key.variant(4).text(id).truth(*required);
             for value in [mode, uid, gid] {
                 key.number((*value).into());
             }
@@ -187,7 +221,16 @@ mod tests {
             user: String::new(),
             mounts: Vec::new(),
             network: Network::Default,
+            security: Security::Sandbox,
         }
+    }
+
+    fn request() -> BuildRequest {
+        BuildRequest::new("/context".into())
+    }
+
+    fn key(command: &Run, hosts: &[String], epoch: Option<i64>) -> KeyWriter {
+        run(command, &request(), hosts, epoch)
     }
 
     fn hex(key: &KeyWriter) -> String {
@@ -212,7 +255,7 @@ mod tests {
         };
         let keys = [
             hex(&image("sha256:00")),
-            hex(&run(&sample(), &[], None)),
+            hex(&key(&sample(), &[], None)),
             hex(&copy(&copied, None)),
             hex(&make_directory(&directory, Some(0))),
         ];
@@ -220,7 +263,7 @@ mod tests {
             keys,
             [
                 "6b672abf71ab5629e57146b88dc2c87989b366c660a24300eb98fb3549e8c0d9",
-                "deceb9bfd97118db2bac76fabc2dfe4e24fb9129debdfa7079065de63669056f",
+                "5363235e8aaa2b48b849d05ecb44a79792056458299ece92e95434fbc38cb477",
                 "57055f628d48e8eb9f26a0c21a2e2fcc774f2287a75ee4a1cd86eccb6fd874f4",
                 "8155e39551e091fa2b5f0ccfdefb0332b554dc10c5be2415d8324f4cee132e52",
             ]
@@ -232,20 +275,21 @@ mod tests {
         let mut other = sample();
         other.proxy_env = vec![("http_proxy".into(), "http://proxy:3128".into())];
         assert_eq!(
-            hex(&run(&sample(), &[], None)),
-            hex(&run(&other, &[], None))
+            hex(&key(&sample(), &[], None)),
+            hex(&key(&other, &[], None))
         );
     }
 
     #[test]
     fn everything_else_is() {
-        let base = hex(&run(&sample(), &[], None));
-        let changes: [fn(&mut Run); 6] = [
+        let base = hex(&key(&sample(), &[], None));
+        let changes: [fn(&mut Run); 7] = [
             |run| run.args[2].push('x'),
             |run| run.env.push(("A".into(), String::new())),
             |run| run.cwd = "/src".into(),
             |run| run.user = "1000".into(),
             |run| run.network = Network::None,
+            |run| run.security = Security::Insecure,
             |run| {
                 run.scripts.push(frontend::plan::Script {
                     name: "EOF".into(),
@@ -256,9 +300,25 @@ mod tests {
         for (number, change) in changes.iter().enumerate() {
             let mut other = sample();
             change(&mut other);
-            assert_ne!(hex(&run(&other, &[], None)), base, "change {number}");
+            assert_ne!(hex(&key(&other, &[], None)), base, "change {number}");
         }
-        assert_ne!(hex(&run(&sample(), &["a:127.0.0.1".into()], None)), base);
-        assert_ne!(hex(&run(&sample(), &[], Some(0))), base);
+        let requests: [fn(&mut BuildRequest); 2] = [
+            |request| request.shared_memory = Some(1 << 20),
+            |request| {
+                request.limits.push(runtime::Limit {
+                    resource: runtime::Resource::Nofile,
+                    soft: Some(64),
+                    hard: None,
+                });
+            },
+        ];
+        for (number, change) in requests.iter().enumerate() {
+            let mut other = request();
+            change(&mut other);
+            let other = hex(&run(&sample(), &other, &[], None));
+            assert_ne!(other, base, "change {number} of the request");
+        }
+        assert_ne!(hex(&key(&sample(), &["a:127.0.0.1".into()], None)), base);
+        assert_ne!(hex(&key(&sample(), &[], Some(0))), base);
     }
 }

@@ -15,6 +15,7 @@ mod request;
 mod resolve;
 mod run;
 mod secrets;
+mod ssh;
 mod state;
 mod tell;
 mod verify;
@@ -37,9 +38,10 @@ use layer::Digest;
 
 pub use self::debug::{Debug, Debugged, Session};
 pub use self::foresee::{Fate, ForeseenStep};
-pub use self::request::{BuildRequest, Built, DockerfileSource};
+pub use self::request::{BuildRequest, Built, DockerfileSource, HostAddress};
 use self::resolve::Lowered;
 pub use self::secrets::{SecretSource, SecretValue, Secrets};
+pub use self::ssh::SshAgents;
 use self::state::Build;
 use self::tell::Teller;
 pub use self::verify::{Difference, Verified};
@@ -49,6 +51,8 @@ use crate::error::{BuildError, Diagnostics, ImageError, StepError};
 use crate::event::{Listener, Phase};
 use crate::progress::{Progress, Row};
 use crate::rootfs::{Rootfs, Sealed};
+pub use frontend::Entitlement;
+pub use runtime::{Limit, Resource};
 
 /// How often a build starts again because a file of the context changed while it was read.
 const RETRIES: usize = 3;

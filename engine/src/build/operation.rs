@@ -145,7 +145,7 @@ impl StepOperation {
                 key
             }
             StepKind::Run(run) => {
-                let mut key = identity::run(run, self.build.hosts(), epoch);
+                let mut key = identity::run(run, self.build.request(), self.build.hosts(), epoch);
                 for path in context_binds(run) {
                     let digest = self.build.context_digest(path).await?;
                     key.identity(digest.as_bytes());
@@ -324,7 +324,7 @@ impl Operation for StepOperation {
     fn policy(&self) -> CachePolicy {
         match self.step.kind {
             StepKind::Scratch | StepKind::Image(_) | StepKind::Remote(_) => CachePolicy::Use,
-            _ if self.build.no_cache() => CachePolicy::Refresh,
+            _ if self.build.runs_again(&self.step.stage) => CachePolicy::Refresh,
             _ => CachePolicy::Use,
         }
     }

@@ -1,10 +1,12 @@
 //! What a caller asks of a build, and what it gets.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use frontend::Entitlement;
 use frontend::plan::Network;
 
-use super::Secrets;
+use super::{Secrets, SshAgents};
 use crate::output::Output;
 
 /// Where the Dockerfile comes from.
@@ -16,6 +18,15 @@ pub enum DockerfileSource {
     InContext,
     /// Text that the caller has, such as that of `-f -`.
     Text(Vec<u8>),
+}
+
+/// What a name of `/etc/hosts` stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostAddress {
+    /// An address.
+    Address(std::net::IpAddr),
+    /// This machine, as steps reach it (`host-gateway`).
+    Gateway,
 }
 
 /// What is to be built.
@@ -33,20 +44,56 @@ pub struct BuildRequest {
     pub target: Option<String>,
     /// Run every step again.
     pub no_cache: bool,
+    /// Run the steps of these stages again.
+    pub no_cache_stages: Vec<String>,
     /// Ask the registry for base images that the store has.
     pub pull: bool,
     /// Labels for the image, in order.
     pub labels: Vec<(String, String)>,
     /// The network of steps that do not choose one.
     pub network: Network,
+    /// Powers that steps may ask for.
+    pub entitlements: BTreeSet<Entitlement>,
     /// Lines for `/etc/hosts` of steps: name and address.
-    pub hosts: Vec<(String, std::net::IpAddr)>,
+    pub hosts: Vec<(String, HostAddress)>,
+    /// How much `/dev/shm` of steps may hold, in bytes; `None` for 64 MiB.
+    pub shared_memory: Option<u64>,
+    /// Limits of the processes of steps.
+    pub limits: Vec<runtime::Limit>,
     /// Secrets that steps may mount.
     pub secrets: Secrets,
+    /// SSH agents that steps may mount.
+    pub ssh: SshAgents,
     /// Where the result goes. Empty: into the store, under `tags`.
     pub outputs: Vec<Output>,
     /// How many steps run at the same time; `None` for the engine's own limit.
     pub jobs: Option<usize>,
+}
+
+impl BuildRequest {
+    /// The build of the last stage of the Dockerfile in a context, into the store, without a name.
+    pub fn new(context: PathBuf) -> Self {
+        Self {
+            context,
+            dockerfile: DockerfileSource::InContext,
+            tags: Vec::new(),
+            build_args: Vec::new(),
+            target: None,
+            no_cache: false,
+            no_cache_stages: Vec::new(),
+            pull: false,
+            labels: Vec::new(),
+            network: Network::default(),
+            entitlements: BTreeSet::new(),
+            hosts: Vec::new(),
+            shared_memory: None,
+            limits: Vec::new(),
+            secrets: Secrets::default(),
+            ssh: SshAgents::default(),
+            outputs: Vec::new(),
+            jobs: None,
+        }
+    }
 }
 
 /// A finished build.

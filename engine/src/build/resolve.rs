@@ -90,6 +90,7 @@ fn options(request: &BuildRequest) -> frontend::Options {
         build_args: request.build_args.clone(),
         labels: request.labels.clone(),
         network: request.network,
+        entitlements: request.entitlements.clone(),
         platform: platform.clone(),
         build_platform: platform,
     }

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cache::{MountLease, Upper};
-use frontend::plan::{self, MountKind, Run, SecretMount};
-use runtime::{Child, ExitStatus, Mount, Network, Process, Root, Source, Spec, Stdio};
+use frontend::plan::{self, MountKind, Run, SecretMount, Security};
+use runtime::{
+    Capabilities, Child, ExitStatus, Isolation, Mount, Network, Process, Root, Source, Spec, Stdio,
+};
 use solver::RunContext;
 
 use super::debug::Failed;
 use super::operation::blocking;
 use super::secrets::{Masker, SecretValue};
+use super::ssh::AgentSocket;
 use super::state::MountedFiles;
 use super::{Build, Seals};
 use crate::error::StepError;
@@ -34,7 +37,14 @@ pub(super) struct Surroundings {
     mounts: Vec<Mount>,
     env: Vec<(String, String)>,
     secrets: Vec<SecretValue>,
-    pub(super) leases: Vec<MountLease>,
+    pub(super) held: Held,
+}
+
+/// What must stay as long as the mounts of a step are in use.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    leases: Vec<MountLease>,
+    agents: Vec<AgentSocket>,
 }
 
 /// Runs a command and gives the root file system with its changes on top.
@@ -49,10 +59,8 @@ pub(super) async fn run(
     let waiting = row.spend(Phase::Waiting);
     let mut around = surroundings(build, command, &inputs).await?;
     drop(waiting);
-    let (secrets, leases) = (
-        mem::take(&mut around.secrets),
-        mem::take(&mut around.leases),
-    );
+    let secrets = mem::take(&mut around.secrets);
+    let held = mem::take(&mut around.held);
     let changes = Changes::new(build)?;
     let mounting = row.spend(Phase::Mounts);
     let stack = build.engine().mountable(&base).await?;
@@ -67,7 +75,7 @@ pub(super) async fn run(
         Ok(child) => follow(child, &secrets, row, &context).await,
         Err(error) => Err(error),
     };
-    drop((processing, leases));
+    drop((processing, held));
     let status = result?;
     if !status.success() && build.keeps_failures() {
         build.keep_failed(Failed {
@@ -133,10 +141,10 @@ pub(super) async fn surroundings(
     inputs: &[Rootfs],
 ) -> Result<Surroundings, StepError> {
     let mut all = Surroundings {
-        mounts: name_files(HOST_NAME, build.hosts())?,
+        mounts: name_files(HOST_NAME, &build.hosts_on(command.network)?)?,
         env: Vec::new(),
         secrets: Vec::new(),
-        leases: Vec::new(),
+        held: Held::default(),
     };
     for script in &command.scripts {
         let content = script.content.clone().into_bytes();
@@ -177,13 +185,31 @@ async fn add(
         MountKind::Cache(cache) => {
             let lease = build.cache_mount(cache, inputs).await?;
             let path = lease.path();
-            all.leases.push(lease);
+            all.held.leases.push(lease);
             (
                 Source::Bind {
                     path,
                     recursive: false,
                 },
                 cache.readonly,
+            )
+        }
+        MountKind::Ssh(ssh) => {
+            let Some(agent) = build.request().ssh.get(&ssh.id) else {
+                if ssh.required {
+                    return Err(StepError::MissingAgent { id: ssh.id.clone() });
+                }
+                return Ok(());
+            };
+            let socket = AgentSocket::new(build.engine().store(), agent, ssh)?;
+            let path = socket.path();
+            all.held.agents.push(socket);
+            (
+                Source::Bind {
+                    path,
+                    recursive: false,
+                },
+                false,
             )
         }
         MountKind::Secret(secret) => return add_secret(all, build, secret, &mount.target),
@@ -269,6 +295,24 @@ pub(super) fn spawn(
     if !env.iter().any(|(name, _)| name == "HOME") {
         env.push(("HOME".to_owned(), user.home.to_string_lossy().into_owned()));
     }
+    let process = Process {
+        env,
+        cwd: PathBuf::from(&command.cwd),
+        user,
+        limits: build.request().limits.clone(),
+        ..Process::new(command.args.clone())
+    };
+    let (process, isolation) = match command.security {
+        Security::Sandbox => (process, Isolation::Full),
+        Security::Insecure => {
+            let process = Process {
+                capabilities: Capabilities::ALL,
+                filter_calls: false,
+                ..process
+            };
+            (process, Isolation::Open)
+        }
+    };
     let spec = Spec {
         root: Root {
             lowers: build.engine().lowers(base)?,
@@ -279,12 +323,7 @@ pub(super) fn spawn(
                 durable: false,
             }),
         },
-        process: Process {
-            env,
-            cwd: PathBuf::from(&command.cwd),
-            user,
-            ..Process::new(command.args.clone())
-        },
+        process,
         stdio,
         host_name: HOST_NAME.to_owned(),
         network: match command.network {
@@ -292,6 +331,8 @@ pub(super) fn spawn(
             plan::Network::Default => Network::Own,
             plan::Network::Host => Network::Host,
         },
+        isolation,
+        shared_memory: build.request().shared_memory,
         mounts: around.mounts,
     };
     Ok(build.engine().runtime()?.spawn(spec)?)

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::Seals;
 use super::debug::Failed;
 use super::operation::blocking;
-use super::request::BuildRequest;
+use super::request::{BuildRequest, HostAddress};
 use crate::engine::Engine;
 use crate::error::{FileError, StepError};
 use crate::event::Phase;
@@ -31,6 +31,9 @@ use crate::sources::is_mirror;
 
 /// Steps that may run at the same time where the caller does not say: most of them wait for something.
 const DEFAULT_JOBS: usize = 16;
+
+/// What stands for this machine's address until a step's network is known.
+const HOST_GATEWAY: &str = "host-gateway";
 
 /// Mode of a cache mount's directory that does not say (BuildKit's default).
 const DEFAULT_MODE: u32 = 0o755;
@@ -91,7 +94,10 @@ impl Build {
             },
         };
         let hosts = request.hosts.iter();
-        let hosts = hosts.map(|(name, address)| format!("{address}\t{name}"));
+        let hosts = hosts.map(|(name, address)| match address {
+            HostAddress::Address(address) => format!("{address}\t{name}"),
+            HostAddress::Gateway => format!("{HOST_GATEWAY}\t{name}"),
+        });
         Self {
             hosts: hosts.collect(),
             engine,
@@ -125,6 +131,25 @@ impl Build {
         &self.hosts
     }
 
+    /// The additional lines of `/etc/hosts` for a step on this network.
+    pub(super) fn hosts_on(&self, network: plan::Network) -> Result<Vec<String>, StepError> {
+        let is_gateway = |line: &String| line.starts_with(HOST_GATEWAY);
+        if network == plan::Network::Default
+            && self.hosts.iter().any(is_gateway)
+            && self.engine.runtime()?.own_network().is_ok()
+        {
+            return Err(StepError::NoHostGateway);
+        }
+        // Steps are on this machine's network, or on none.
+        let lines = self.hosts.iter();
+        Ok(lines
+            .map(|line| match line.strip_prefix(HOST_GATEWAY) {
+                Some(name) => format!("{}{name}", std::net::Ipv4Addr::LOCALHOST),
+                None => line.clone(),
+            })
+            .collect())
+    }
+
     /// The time of this build: `SOURCE_DATE_EPOCH` where it is set.
     pub(super) fn now(&self) -> Timestamp {
         self.now
@@ -145,8 +170,10 @@ impl Build {
         self.images[&source.id].is_remote()
     }
 
-    pub(super) fn no_cache(&self) -> bool {
-        self.request.no_cache
+    /// Whether the steps of a stage run again.
+    pub(super) fn runs_again(&self, stage: &str) -> bool {
+        let mut stages = self.request.no_cache_stages.iter();
+        self.request.no_cache || stages.any(|name| name.eq_ignore_ascii_case(stage))
     }
 
     pub(super) fn jobs(&self) -> usize {

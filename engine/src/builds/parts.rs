@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use frontend::plan::{
-    CacheMount, Copy, CopyItem, Mount, MountKind, Network, Run, Sharing, Source, StepKind,
+    CacheMount, Copy, CopyItem, Mount, MountKind, Network, Run, Security, Sharing, Source, StepKind,
 };
 
 use super::inputs::Inputs;
@@ -69,6 +69,11 @@ fn run(inputs: &mut Inputs, run: &Run, hosts: &[String]) {
             Network::None => "none",
         },
     );
+    let security = match run.security {
+        Security::Sandbox => None,
+        Security::Insecure => Some("insecure".to_owned()),
+    };
+    inputs.optional("security", security);
     for host in hosts {
         let (address, name) = host.split_once('\t').unwrap_or(("", host));
         inputs.part(format!("host {name}"), address);
@@ -123,6 +128,10 @@ fn describe(mount: &Mount) -> String {
             secret.uid,
             secret.gid
         ),
+        MountKind::Ssh(ssh) => format!(
+            "type=ssh,id={},required={},mode={:o},uid={},gid={}",
+            ssh.id, ssh.required, ssh.mode, ssh.uid, ssh.gid
+        ),
     }
 }
 
@@ -173,6 +182,7 @@ mod tests {
             user: String::new(),
             mounts: Vec::new(),
             network: Network::Default,
+            security: Security::Sandbox,
         }
     }
 

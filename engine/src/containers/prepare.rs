@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use layer::{LayerTree, UpperDir, View};
-use runtime::{Mount, Network, Process, Root, Source, Spec, Stdio};
+use runtime::{Isolation, Mount, Network, Process, Root, Source, Spec, Stdio};
 
 use super::environment;
 use super::error::ContainerError;
@@ -72,6 +72,8 @@ pub(super) fn spec(
             ContainerNetwork::Host => Network::Host,
             ContainerNetwork::None => Network::None,
         },
+        isolation: Isolation::Full,
+        shared_memory: None,
         mounts,
     })
 }

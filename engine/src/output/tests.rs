@@ -10,7 +10,7 @@ use image::{Compression, MediaTypes, Platform};
 use layer::{FileSource, LayerPath, Metadata, PlannedEntry, PlannedNode, Timestamp};
 
 use super::{ArchivePlace, Destination, Form, Output};
-use crate::build::{BuildRequest, Built, DockerfileSource, FinishedImage, Network, Secrets};
+use crate::build::{BuildRequest, Built, FinishedImage};
 use crate::engine::{Engine, LayerForm, Settings};
 use crate::event::{Event, Listener};
 use crate::images::{ArchiveSource, Proxies};
@@ -91,19 +91,9 @@ fn finished(engine: &Engine) -> FinishedImage {
 
 async fn write(engine: &Engine, image: &FinishedImage, outputs: Vec<Output>) -> Built {
     let request = BuildRequest {
-        context: "/".into(),
-        dockerfile: DockerfileSource::InContext,
         tags: vec!["made:1".parse().expect("a name")],
-        build_args: Vec::new(),
-        target: None,
-        no_cache: false,
-        pull: false,
-        labels: Vec::new(),
-        network: Network::Default,
-        hosts: Vec::new(),
-        secrets: Secrets::default(),
         outputs,
-        jobs: None,
+        ..BuildRequest::new("/".into())
     };
     let progress = Progress::new(Arc::new(Deaf));
     let built = engine.write_outputs(&request, image, &progress).await;

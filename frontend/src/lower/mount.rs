@@ -6,7 +6,7 @@ use super::stage::Scope;
 use super::text;
 use crate::decimal;
 use crate::diagnostic::Diagnostic;
-use crate::plan::{CacheMount, Mount, MountKind, SecretMount, Sharing, Source};
+use crate::plan::{CacheMount, Mount, MountKind, SecretMount, Sharing, Source, SshMount};
 use crate::span::Span;
 use crate::syntax::ast::MountFlag;
 use crate::syntax::logical::Word;
@@ -36,6 +36,8 @@ const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const SHARINGS: [&str; 3] = ["shared", "private", "locked"];
 /// Mode of a secret's file.
 const SECRET_MODE: u32 = 0o400;
+/// Mode of an agent's socket.
+const SSH_MODE: u32 = 0o600;
 
 /// The fields of a mount, expanded and read.
 #[derive(Debug, Default)]
@@ -62,6 +64,7 @@ impl Scope<'_, '_> {
         inputs: &mut Vec<NodeId>,
     ) -> Result<Vec<Mount>, Diagnostic> {
         let mut mounts = Vec::with_capacity(flags.len());
+        let mut agents = 0;
         for (number, flag) in flags.iter().enumerate() {
             let fields = self.mount_fields(flag)?;
             check(&fields, flag)?;
@@ -72,7 +75,13 @@ impl Scope<'_, '_> {
                 }
                 _ => None,
             };
-            mounts.push(self.mount(fields, from, flag.span)?);
+            let mount = if fields.kind == "ssh" {
+                agents += 1;
+                self.ssh(fields, agents - 1, flag.span)?
+            } else {
+                self.mount(fields, from, flag.span)?
+            };
+            mounts.push(mount);
         }
         Ok(mounts)
     }
@@ -166,6 +175,32 @@ impl Scope<'_, '_> {
         Ok(Mount {
             target: self.mount_target(&target, span)?,
             kind: MountKind::Secret(secret),
+            span,
+        })
+    }
+
+    /// The socket of an agent, the one of this number in its command.
+    fn ssh(&self, fields: Fields, number: usize, span: Span) -> Result<Mount, Diagnostic> {
+        let id = if fields.id.is_empty() {
+            "default".to_owned()
+        } else {
+            fields.id
+        };
+        let target = if fields.target.is_empty() {
+            format!("/run/buildkit/ssh_agent.{number}")
+        } else {
+            fields.target
+        };
+        let ssh = SshMount {
+            id,
+            required: fields.required.unwrap_or(false),
+            mode: fields.mode.unwrap_or(SSH_MODE),
+            uid: fields.uid.unwrap_or(0),
+            gid: fields.gid.unwrap_or(0),
+        };
+        Ok(Mount {
+            target: self.mount_target(&target, span)?,
+            kind: MountKind::Ssh(ssh),
             span,
         })
     }
@@ -318,22 +353,30 @@ fn bytes(text: &str) -> Option<u64> {
 fn check(fields: &Fields, flag: &MountFlag) -> Result<(), Diagnostic> {
     let kind = fields.kind.as_str();
     let error = |message: String| Err(Diagnostic::error(message, flag.span));
-    if kind == "ssh" {
-        return error("`RUN --mount=type=ssh` is not supported yet".to_owned());
-    }
+    let owned = ["cache", "secret", "ssh"].as_slice();
     let unexpected = [
-        ("required", fields.required.is_some(), ["secret", "secret"]),
-        ("env", fields.env.is_some(), ["secret", "secret"]),
-        ("size", fields.size.is_some(), ["tmpfs", "tmpfs"]),
-        ("sharing", fields.sharing.is_some(), ["cache", "cache"]),
-        ("mode", fields.mode.is_some(), ["cache", "secret"]),
-        ("uid", fields.uid.is_some(), ["cache", "secret"]),
-        ("gid", fields.gid.is_some(), ["cache", "secret"]),
+        (
+            "required",
+            fields.required.is_some(),
+            &["secret", "ssh"][..],
+        ),
+        ("env", fields.env.is_some(), &["secret"]),
+        ("size", fields.size.is_some(), &["tmpfs"]),
+        ("sharing", fields.sharing.is_some(), &["cache"]),
+        ("mode", fields.mode.is_some(), owned),
+        ("uid", fields.uid.is_some(), owned),
+        ("gid", fields.gid.is_some(), owned),
     ];
     for (key, given, kinds) in unexpected {
         if given && !kinds.contains(&kind) {
             return error(format!("unexpected key `{key}` for mount type `{kind}`"));
         }
+    }
+    if kind == "ssh" && flag.from.is_some() {
+        return error("ssh mount should not have a `from`".to_owned());
+    }
+    if kind == "ssh" && !fields.source.is_empty() {
+        return error("ssh mount should not have a `source`: name the agent with `id`".to_owned());
     }
     if kind != "secret" {
         return Ok(());

@@ -1,6 +1,6 @@
 //! What a build is asked for, beside the Dockerfile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::{Network, Platform};
 
@@ -15,10 +15,31 @@ pub struct Options {
     pub labels: Vec<(String, String)>,
     /// The network of steps that do not choose one.
     pub network: Network,
+    /// `--allow`: what steps may ask for.
+    pub entitlements: BTreeSet<Entitlement>,
     /// The platform of the image.
     pub platform: Platform,
     /// The platform that builds.
     pub build_platform: Platform,
+}
+
+/// A power that a step has only if the build allows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Entitlement {
+    /// `RUN --network=host`.
+    NetworkHost,
+    /// `RUN --security=insecure`.
+    SecurityInsecure,
+}
+
+impl Entitlement {
+    /// As it is written behind `--allow`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NetworkHost => "network.host",
+            Self::SecurityInsecure => "security.insecure",
+        }
+    }
 }
 
 /// Proxy variables: known without being declared, and no part of any key.
@@ -53,6 +74,12 @@ impl Options {
         given
             .filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)))
             .collect()
+    }
+
+    /// Whether steps may ask for this. A network that the whole build has is allowed.
+    pub(super) fn allows(&self, entitlement: Entitlement) -> bool {
+        let is_given = entitlement == Entitlement::NetworkHost && self.network == Network::Host;
+        is_given || self.entitlements.contains(&entitlement)
     }
 
     /// The proxy variables of commands, in both cases, as BuildKit passes them.

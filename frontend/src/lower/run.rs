@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::Entitlement;
 use super::stage::Scope;
 use crate::diagnostic::Diagnostic;
 use crate::expand::{Environment, Lexer, Variables};
-use crate::plan::{Mount, MountKind, Network, Run, Script, StepKind};
+use crate::plan::{Mount, MountKind, Network, Run, Script, Security, StepKind};
 use crate::span::Span;
 use crate::syntax::ast::{CommandLine, RunFlags};
 use crate::syntax::heredoc::{self, Heredoc};
@@ -14,6 +15,8 @@ use crate::syntax::logical::Word;
 
 /// Where here-documents with an interpreter line are.
 const PIPES: &str = "/dev/pipes";
+/// The variable that tells where the socket of an SSH agent is.
+const AGENT: &str = "SSH_AUTH_SOCK";
 /// What stands for the value of a secret in a step's name.
 const MASK: &str = "****";
 
@@ -24,16 +27,31 @@ impl Scope<'_, '_> {
         flags: &RunFlags,
         command: &CommandLine,
     ) -> Result<(), Diagnostic> {
-        check_flags(flags)?;
+        if let Some(device) = flags.devices.first() {
+            return Err(Diagnostic::error(
+                "`RUN --device` is not supported",
+                device.span,
+            ));
+        }
         let network = match &flags.network {
-            Some(word) => network(word, self.builder.options.network)?,
+            Some(word) => self.network(word)?,
             None => self.builder.options.network,
+        };
+        let security = match &flags.security {
+            Some(word) => self.security(word)?,
+            None => Security::Sandbox,
         };
         let (args, scripts) = self.arguments(command)?;
         let mut inputs = Vec::new();
         let mounts = self.mounts(&flags.mounts, &mut inputs)?;
         let name = self.run_name(command, &mounts);
-        let env = self.state.env.list();
+        let mut env = self.state.env.list();
+        let mut agents = mounts.iter();
+        if let Some(agent) = agents.find(|mount| matches!(mount.kind, MountKind::Ssh(_)))
+            && !env.iter().any(|(name, _)| name == AGENT)
+        {
+            env.push((AGENT.to_owned(), agent.target.clone()));
+        }
         self.builder.charge(
             self.state.env.size()
                 + env.len() * 64
@@ -53,9 +71,53 @@ impl Scope<'_, '_> {
             user: self.state.image.config.user.clone(),
             mounts,
             network,
+            security,
         };
         let step = self.push_step(StepKind::Run(Box::new(run)), name, &inputs)?;
         self.commit_step(history, Some(step))
+    }
+
+    fn network(&self, word: &Word) -> Result<Network, Diagnostic> {
+        match word.text.as_str() {
+            "default" => Ok(self.builder.options.network),
+            "none" => Ok(Network::None),
+            "host" => {
+                self.require(Entitlement::NetworkHost, word)?;
+                Ok(Network::Host)
+            }
+            other => Err(Diagnostic::error(
+                format!("network mode `{other}` is not valid"),
+                word.span,
+            )
+            .with_suggestion(other, ["default", "none", "host"])),
+        }
+    }
+
+    fn security(&self, word: &Word) -> Result<Security, Diagnostic> {
+        match word.text.as_str() {
+            "sandbox" => Ok(Security::Sandbox),
+            "insecure" => {
+                self.require(Entitlement::SecurityInsecure, word)?;
+                Ok(Security::Insecure)
+            }
+            other => Err(
+                Diagnostic::error(format!("security `{other}` is not valid"), word.span)
+                    .with_suggestion(other, ["sandbox", "insecure"]),
+            ),
+        }
+    }
+
+    /// Refuses a flag that the build does not allow.
+    fn require(&self, entitlement: Entitlement, word: &Word) -> Result<(), Diagnostic> {
+        if self.builder.options.allows(entitlement) {
+            return Ok(());
+        }
+        let name = entitlement.name();
+        Err(
+            Diagnostic::error(format!("`{name}` is not allowed"), word.span).with_help(format!(
+                "if you trust this Dockerfile with it, build with `--allow {name}`"
+            )),
+        )
     }
 
     /// The argument vector, and what must lie in `/dev/pipes` for it.
@@ -174,39 +236,4 @@ fn summary(content: &str) -> String {
     let first = lines.next().unwrap_or_default();
     let more = if lines.next().is_some() { "..." } else { "" };
     format!("{first}{more}")
-}
-
-fn check_flags(flags: &RunFlags) -> Result<(), Diagnostic> {
-    if let Some(device) = flags.devices.first() {
-        return Err(Diagnostic::error(
-            "`RUN --device` is not supported yet",
-            device.span,
-        ));
-    }
-    match &flags.security {
-        None => Ok(()),
-        Some(word) if word.text == "sandbox" => Ok(()),
-        Some(word) if word.text == "insecure" => Err(Diagnostic::error(
-            "`RUN --security=insecure` is not supported yet",
-            word.span,
-        )),
-        Some(word) => Err(Diagnostic::error(
-            format!("security `{}` is not valid", word.text),
-            word.span,
-        )
-        .with_suggestion(&word.text, ["sandbox", "insecure"])),
-    }
-}
-
-/// `default` is what the build has.
-fn network(word: &Word, default: Network) -> Result<Network, Diagnostic> {
-    match word.text.as_str() {
-        "default" => Ok(default),
-        "none" => Ok(Network::None),
-        "host" => Ok(Network::Host),
-        other => Err(
-            Diagnostic::error(format!("network mode `{other}` is not valid"), word.span)
-                .with_suggestion(other, ["default", "none", "host"]),
-        ),
-    }
 }

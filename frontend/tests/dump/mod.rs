@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rbuild_frontend::SourceText;
 use rbuild_frontend::plan::{
-    ContainerConfig, Copy, CopyItem, MountKind, Network, Plan, Run, Source, StepKind,
+    ContainerConfig, Copy, CopyItem, MountKind, Network, Plan, Run, Security, Source, StepKind,
 };
 
 /// Steps, config and history, one thing a line.
@@ -104,6 +104,9 @@ fn run(out: &mut String, run: &Run) {
     if run.network != Network::Default {
         let _ = writeln!(out, "    network {:?}", run.network);
     }
+    if run.security != Security::Sandbox {
+        let _ = writeln!(out, "    security {:?}", run.security);
+    }
     for mount in &run.mounts {
         let kind = match &mount.kind {
             MountKind::Bind {
@@ -121,6 +124,7 @@ fn run(out: &mut String, run: &Run) {
             }
             MountKind::Tmpfs { size } => format!("tmpfs {size:?}"),
             MountKind::Secret(secret) => format!("{secret:?}"),
+            MountKind::Ssh(ssh) => format!("{ssh:?}"),
         };
         let _ = writeln!(out, "    mount {} {kind}", mount.target);
     }

@@ -26,6 +26,14 @@ use crate::error::Error;
 /// The cgroup that those of all processes are in.
 const COMMON: &str = "rbuild";
 
+/// Which devices the sandboxes may use.
+#[derive(Debug, Clone, Copy)]
+enum Devices {
+    /// Those of the policy.
+    Few,
+    All,
+}
+
 /// How a new process gets into a cgroup.
 #[derive(Debug)]
 pub(crate) struct Membership {
@@ -59,23 +67,28 @@ struct Own {
 impl Cgroups {
     /// Prepares them, and clears away those of processes that died. Where there are none to be had, sandboxes do without.
     pub(crate) fn new() -> Arc<Self> {
-        Self::on(Hierarchy::find())
+        Self::on(Hierarchy::find(), Devices::Few)
+    }
+
+    /// The same for sandboxes that may use all devices.
+    pub(crate) fn unconfined() -> Arc<Self> {
+        Self::on(Hierarchy::find(), Devices::All)
     }
 
     /// None at all.
     pub(crate) fn none() -> Arc<Self> {
-        Self::on(None)
+        Self::on(None, Devices::Few)
     }
 
     /// As [`Cgroups::new`] on a certain hierarchy.
-    fn on(hierarchy: Option<Hierarchy>) -> Arc<Self> {
+    fn on(hierarchy: Option<Hierarchy>, devices: Devices) -> Arc<Self> {
         let own = hierarchy.and_then(|hierarchy| {
             // A cgroup of threads can have no cgroups of processes below it.
             let places = [hierarchy.own(), Some(hierarchy.mount_point.clone())];
             places.into_iter().flatten().find_map(|place| {
                 let common = place.join(COMMON);
                 sweep::dead(&common);
-                Own::new(&hierarchy, &common).ok()
+                Own::new(&hierarchy, &common, devices).ok()
             })
         });
         Arc::new(Self {
@@ -139,7 +152,7 @@ impl Drop for Cgroups {
 }
 
 impl Own {
-    fn new(hierarchy: &Hierarchy, common: &Path) -> Result<Self, Errno> {
+    fn new(hierarchy: &Hierarchy, common: &Path, devices: Devices) -> Result<Self, Errno> {
         make_directory(common)?;
         if !hierarchy::holds_processes(common) {
             // Empty, or another's for whom it is of no use either.
@@ -163,14 +176,15 @@ impl Own {
             {
                 continue;
             }
-            let confined = match hierarchy.version {
-                Version::Unified => devices::confine(directory.as_fd()),
-                Version::Devices => devices::confine_old(&path),
+            let confined = match (devices, hierarchy.version) {
+                (Devices::All, _) => false,
+                (Devices::Few, Version::Unified) => devices::confine(directory.as_fd()).is_ok(),
+                (Devices::Few, Version::Devices) => devices::confine_old(&path).is_ok(),
             };
             return Ok(Self {
                 hierarchy: hierarchy.clone(),
                 path,
-                confines_devices: confined.is_ok(),
+                confines_devices: confined,
                 _lock: directory,
             });
         }
@@ -248,10 +262,13 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
 impl Cgroups {
     /// On the old hierarchy, which must be mounted at its usual place, or on none.
     pub(crate) fn lesser(old: bool) -> Arc<Self> {
-        Self::on(old.then(|| Hierarchy {
-            version: Version::Devices,
-            mount_point: "/sys/fs/cgroup/devices".into(),
-        }))
+        Self::on(
+            old.then(|| Hierarchy {
+                version: Version::Devices,
+                mount_point: "/sys/fs/cgroup/devices".into(),
+            }),
+            Devices::Few,
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::*;
 use crate::Upper;
-use crate::sandbox::{Network, Root};
+use crate::sandbox::{Isolation, Network, Root};
 
 /// What a shell says in a sandbox of busybox.
 fn run(runtime: &Runtime, script: &str) -> String {
@@ -42,6 +42,8 @@ fn run(runtime: &Runtime, script: &str) -> String {
             stdio: Stdio::piped(),
             host_name: "lesser".to_owned(),
             network: Network::Host,
+            isolation: Isolation::Full,
+            shared_memory: None,
             mounts: vec![],
         })
         .unwrap();

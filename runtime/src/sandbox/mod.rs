@@ -19,7 +19,8 @@ use std::sync::Arc;
 pub use child::{Child, ExitStatus};
 pub use enter::Identity;
 pub use spec::{
-    Limit, Mount, Network, Process, Resource, Root, SYSTEM_DIRECTORIES, Source, Spec, Stdio, Stream,
+    Isolation, Limit, Mount, Network, Process, Resource, Root, SYSTEM_DIRECTORIES, Source, Spec,
+    Stdio, Stream,
 };
 pub use stubs::{Parent, Stub, StubKind, prepare_stubs};
 pub use terminal::{Terminal, TerminalSize};
@@ -36,7 +37,10 @@ use crate::sys::CloneFlags;
 /// Makes a sandbox and starts its first process.
 pub(crate) fn spawn(shared: &Arc<Shared>, mut spec: Spec) -> Result<Child, Error> {
     require_ids(shared, &spec.process)?;
-    let slot = shared.cgroups.take()?;
+    let slot = match spec.isolation {
+        Isolation::Full => shared.cgroups.take()?,
+        Isolation::Open => shared.open_cgroups().take()?,
+    };
     let membership = slot.membership()?;
     let status = Status::new()?;
     let stdio = std::mem::replace(&mut spec.stdio, Stdio::piped());

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::init::DEVICE_NODES;
 use super::paths;
 use super::plan::{Credentials, FileSystem, Operation, Plan, Program, Surroundings, c_string};
-use super::spec::{Mount, Network, Process, Source, Spec};
+use super::spec::{Isolation, Mount, Network, Process, Source, Spec};
 use super::stdio::Theirs;
 use super::terminal;
 use crate::capability::Capabilities;
@@ -37,6 +37,16 @@ static SYSFS: FileSystem = FileSystem {
     kind: c"sysfs",
     options: &[],
     attributes: HARMLESS.union(READ_ONLY),
+};
+static OPEN_SYSFS: FileSystem = FileSystem {
+    kind: c"sysfs",
+    options: &[],
+    attributes: HARMLESS,
+};
+static OPEN_CGROUPS: FileSystem = FileSystem {
+    kind: c"cgroup2",
+    options: &[],
+    attributes: HARMLESS,
 };
 static CGROUPS: FileSystem = FileSystem {
     kind: c"cgroup2",
@@ -78,7 +88,8 @@ pub(super) fn surroundings(
     membership: &Membership,
 ) -> Result<Surroundings, Error> {
     // Where no policy says which devices may be used, none may but the few in `/dev`.
-    let attributes = if membership.confines_devices {
+    let is_open = spec.isolation == Isolation::Open;
+    let attributes = if membership.confines_devices || is_open {
         MountAttributes::empty()
     } else {
         NO_DEVICES
@@ -105,7 +116,7 @@ pub(super) fn surroundings(
     };
     let network = network(shared, spec.network)?;
     let owns_network = network.is_some() || spec.network == Network::None;
-    mounts.add_system(terminals, owns_network, membership.unified.is_some())?;
+    mounts.add_system(spec, terminals, owns_network, membership.unified.is_some())?;
     for mount in &spec.mounts {
         mounts.add(mount)?;
     }
@@ -148,6 +159,7 @@ impl Mounts<'_> {
     /// a mount over `/dev` would for what files are hidden behind (CVE-2025-31133).
     fn add_system(
         &mut self,
+        spec: &Spec,
         terminals: Option<OwnedFd>,
         owns_network: bool,
         unified: bool,
@@ -161,6 +173,12 @@ impl Mounts<'_> {
             file_system,
             target,
         };
+        let is_open = spec.isolation == Isolation::Open;
+        let (sysfs, cgroups) = if is_open {
+            (&OPEN_SYSFS, &OPEN_CGROUPS)
+        } else {
+            (&SYSFS, &CGROUPS)
+        };
         self.operations.push(make(&PROC, c"proc"));
         // A user namespace gives no view of a network that it does not own.
         let namespaced = !self.ids.are_the_machines();
@@ -168,10 +186,10 @@ impl Mounts<'_> {
             self.attach_from_host(Path::new("/sys"), HARMLESS | READ_ONLY)?;
             self.operations.push(Operation::Mask(c"sys/fs/cgroup"));
         } else {
-            self.operations.push(make(&SYSFS, c"sys"));
+            self.operations.push(make(sysfs, c"sys"));
         }
         if unified {
-            self.operations.push(make(&CGROUPS, c"sys/fs/cgroup"));
+            self.operations.push(make(cgroups, c"sys/fs/cgroup"));
         }
         self.operations.push(make(&DEVICES, c"dev"));
         self.operations
@@ -184,9 +202,19 @@ impl Mounts<'_> {
             target: c"dev/pts".to_owned(),
         });
         self.operations.push(make(&QUEUES, c"dev/mqueue"));
-        self.operations.push(make(&SHARED_MEMORY, c"dev/shm"));
+        self.operations.push(match spec.shared_memory {
+            None => make(&SHARED_MEMORY, c"dev/shm"),
+            Some(size) => Operation::Attach {
+                mount: tmpfs(Some(size), 0o1777, NO_EXEC)
+                    .map_err(Error::path("mount memory on", Path::new("/dev/shm")))?,
+                target: c"dev/shm".to_owned(),
+            },
+        });
         self.operations
             .extend(console.then_some(Operation::Console));
+        if is_open {
+            return Ok(());
+        }
         let masked = paths::masked().iter().map(|path| Operation::Mask(path));
         self.operations.extend(masked);
         self.operations

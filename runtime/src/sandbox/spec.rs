@@ -25,6 +25,10 @@ pub struct Spec {
     pub host_name: String,
     /// Its network.
     pub network: Network,
+    /// How far it is kept from the kernel and the machine's devices.
+    pub isolation: Isolation,
+    /// How much `/dev/shm` may hold, in bytes; `None` is Docker's 64 MiB.
+    pub shared_memory: Option<u64>,
     /// Mounts, made in this order after those of the system.
     pub mounts: Vec<Mount>,
 }
@@ -102,6 +106,17 @@ pub enum Network {
     Own,
     /// A loopback interface of its own.
     None,
+}
+
+/// How far a sandbox is kept from the kernel and the machine's devices, beside the powers of its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// As Docker's containers are: what the kernel shows of itself is hidden or read-only in part, and few devices can be
+    /// used.
+    #[default]
+    Full,
+    /// As Docker's privileged containers are: all of it can be seen and written to, and all devices can be used.
+    Open,
 }
 
 /// Something mounted in the sandbox.

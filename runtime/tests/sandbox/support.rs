@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use runtime::{
-    Child, Error, ExitStatus, Lower, Mount, Network, Process, Root, Runtime, Spec, Stdio, Upper,
+    Child, Error, ExitStatus, Isolation, Lower, Mount, Network, Process, Root, Runtime, Spec,
+    Stdio, Upper,
 };
 use tempfile::TempDir;
 
@@ -84,6 +85,8 @@ pub(crate) fn command(args: &[&str]) -> Spec {
         stdio: Stdio::piped(),
         host_name: "sandbox".to_owned(),
         network: Network::Host,
+        isolation: Isolation::Full,
+        shared_memory: None,
         mounts: Vec::<Mount>::new(),
     }
 }

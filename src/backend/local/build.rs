@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use engine::build::{
     Debug, DockerfileSource, ForeseenStep, Network, SecretSource, SecretValue, Secrets, Session,
+    SshAgents,
 };
 use engine::event::Listener;
 use engine::output::{Destination, Output, OutputSpec};
@@ -89,6 +90,10 @@ fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, Backe
         };
         secrets.insert(id, source);
     }
+    let mut ssh = SshAgents::default();
+    for (id, socket) in request.ssh {
+        ssh.insert(id, socket);
+    }
     let hosts = request.hosts.into_iter();
     let outputs = request.outputs.into_iter().map(output);
     Ok(engine::build::BuildRequest {
@@ -102,6 +107,7 @@ fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, Backe
         build_args: request.build_args,
         target: request.target,
         no_cache: request.no_cache,
+        no_cache_stages: request.no_cache_stages,
         pull: request.pull,
         labels: request.labels,
         network: match request.network {
@@ -109,8 +115,12 @@ fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, Backe
             ContainerNetwork::Host => Network::Host,
             ContainerNetwork::None => Network::None,
         },
+        entitlements: request.entitlements.into_iter().collect(),
         hosts: hosts.map(|host| (host.name, host.address)).collect(),
+        shared_memory: request.shared_memory,
+        limits: request.limits.into_iter().map(|limit| limit.0).collect(),
         secrets,
+        ssh,
         outputs: outputs.collect::<Result<_, _>>()?,
         jobs: request.jobs,
     })

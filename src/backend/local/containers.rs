@@ -221,7 +221,6 @@ fn attached(attached: EngineAttached) -> Attached<LocalProcess> {
 
 fn create_request(request: RunRequest) -> CreateRequest {
     let volumes = request.volumes.into_iter();
-    let hosts = request.hosts.into_iter();
     CreateRequest {
         image: request.image,
         pull: match request.pull {
@@ -236,7 +235,7 @@ fn create_request(request: RunRequest) -> CreateRequest {
         working_dir: request.workdir,
         user: request.user,
         hostname: request.hostname,
-        hosts: hosts.map(|host| (host.name, host.address)).collect(),
+        hosts: request.hosts,
         network: match request.network {
             ContainerNetwork::Default => engine_containers::ContainerNetwork::Default,
             ContainerNetwork::Host => engine_containers::ContainerNetwork::Host,
