@@ -6,7 +6,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::usage::{Item, Kept, Kind};
+use crate::filter::Filter;
+use crate::usage::Item;
 
 /// How much space the cache may take. Bytes; 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,17 +27,6 @@ pub struct Disk {
     pub total: u64,
     /// What is free on it.
     pub free: u64,
-}
-
-/// What an item must be to be removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Filter {
-    /// Its id is this, or begins with it (with or without `sha256:`).
-    Id(String),
-    /// It is of this kind.
-    Kind(Kind),
-    /// It is not this.
-    Not(Box<Filter>),
 }
 
 /// What is to be removed.
@@ -84,20 +74,6 @@ impl Limits {
     }
 }
 
-impl Filter {
-    /// Whether an item is so.
-    pub fn fits(&self, item: &Item) -> bool {
-        match self {
-            Self::Id(id) => {
-                let digits = item.id.strip_prefix("sha256:").unwrap_or(&item.id);
-                item.id.starts_with(id.as_str()) || digits.starts_with(id.as_str())
-            }
-            Self::Kind(kind) => item.kind == *kind,
-            Self::Not(filter) => !filter.fits(item),
-        }
-    }
-}
-
 /// What is decided of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Choice<'a> {
@@ -110,10 +86,9 @@ pub struct Choice<'a> {
 /// Decides which items are removed.
 pub fn choose<'a>(items: &'a [Item], prune: &Prune, disk: Disk, now: SystemTime) -> Choice<'a> {
     let age = |item: &Item| now.duration_since(item.used).unwrap_or_default();
-    let is_loose = |item: &Item| item.kept.iter().all(|why| *why == Kept::InUse);
     let mut candidates: Vec<&Item> = items
         .iter()
-        .filter(|item| is_loose(item) && age(item) >= prune.unused_for)
+        .filter(|item| item.is_loose() && age(item) >= prune.unused_for)
         .filter(|item| prune.filters.iter().all(|filter| filter.fits(item)))
         .collect();
     candidates.sort_by(|one, other| {
@@ -126,7 +101,7 @@ pub fn choose<'a>(items: &'a [Item], prune: &Prune, disk: Disk, now: SystemTime)
         .partition(|item| item.kept.is_empty());
     let used: u64 = items
         .iter()
-        .filter(|item| is_loose(item))
+        .filter(|item| item.is_loose())
         .map(|item| item.size)
         .sum();
     let Some(keep) = prune.limits.keep(used, disk) else {

@@ -26,6 +26,17 @@ pub enum Kind {
     Context,
 }
 
+impl Kind {
+    /// BuildKit's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Layer => "regular",
+            Self::CacheMount => "exec.cachemount",
+            Self::Context => "source.local",
+        }
+    }
+}
+
 /// Why an item is kept, however old it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kept {
@@ -54,6 +65,23 @@ pub struct Item {
     pub used: SystemTime,
     /// Why it must stay; empty for what may go.
     pub kept: Vec<Kept>,
+}
+
+impl Item {
+    /// Whether something keeps it.
+    pub fn is_needed(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// Whether more than one image, container or user keep it.
+    pub fn is_shared(&self) -> bool {
+        self.kept.len() > 1
+    }
+
+    /// Whether it could be removed if nobody used it now.
+    pub(crate) fn is_loose(&self) -> bool {
+        self.kept.iter().all(|why| *why == Kept::InUse)
+    }
 }
 
 /// What needs layers beyond the store's own images.

@@ -7,7 +7,8 @@ use std::process::{Command, ExitCode, Stdio};
 use cache::{Collector, Roots};
 
 pub use cache::{
-    Checked, Damage, Durability, Filter, Item, Kept, Kind, Limits, Problem, Prune, Usage,
+    Checked, Comparison, Damage, Durability, Filter, Item, Kept, Kind, Limits, Pattern, Problem,
+    Property, Prune, Usage,
 };
 
 use crate::engine::{Engine, Settings};

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use clap::Args;
-use engine::retention::{Item, Kept, Kind};
+use engine::retention::{Item, Kept};
 use serde_json::json;
 
-use super::{Context, Format, ago, inspect_time, prune};
+use super::filter::{self, Filters};
+use super::{Context, Format, ago, inspect_time};
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::table::{self, short_id};
@@ -16,8 +17,7 @@ use crate::units;
 /// Flags of `rbuild du`.
 #[derive(Debug, Args)]
 pub(crate) struct DuArgs {
-    /// Only what fits: `type=regular`, `type!=exec.cachemount`, `id=…`
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", help = filter::HELP)]
     pub filter: Vec<String>,
     /// All about each
     #[arg(long)]
@@ -29,11 +29,11 @@ pub(crate) struct DuArgs {
 
 /// Shows what takes space.
 pub(crate) async fn run<B: Backend>(args: &DuArgs, cx: &mut Context<'_, B>) -> Result<u8, Error> {
-    let filters = args.filter.iter().map(|text| prune::filter(text));
-    let filters: Vec<_> = filters.collect::<Result<_, _>>()?;
+    let filters = Filters::parse(&args.filter)?;
     let usage = cx.backend.usage().await?;
     let mut items = usage.items;
-    items.retain(|item| prune::fits(item, &filters));
+    let now = SystemTime::now();
+    items.retain(|item| filters.fit(item, now));
     items.sort_by(|one, other| {
         other
             .size
@@ -67,9 +67,9 @@ fn summary(items: &[Item], records: u64, transient: u64) -> String {
     let all: u64 = items.iter().map(|item| item.size).sum();
     format!(
         "Shared:      {}\nPrivate:     {}\nReclaimable: {}\nRecords:     {}\nTransient:   {}\nTotal:       {}\n",
-        sum(&|item| item.kept.len() > 1),
-        sum(&|item| item.kept.len() <= 1),
-        sum(&|item| item.kept.is_empty()),
+        sum(&|item| item.is_shared()),
+        sum(&|item| !item.is_shared()),
+        sum(&|item| !item.is_needed()),
         units::size(records),
         units::size(transient),
         units::size(all + records + transient),
@@ -82,7 +82,7 @@ pub(super) fn table(items: &[Item]) -> String {
     let row = |item: &Item| {
         [
             short_id(&item.id).to_owned(),
-            kind_name(item.kind).to_owned(),
+            item.kind.name().to_owned(),
             units::size(item.size),
             ago(item.used, now),
             reasons(item),
@@ -97,12 +97,12 @@ fn verbose(item: &Item) -> String {
     format!(
         "ID:          {}\nType:        {}\nSize:        {}\nCreated:     {}\nLast used:   {}\nReclaimable: {}\nShared:      {}\nKept by:     {}\n\n",
         item.id,
-        kind_name(item.kind),
+        item.kind.name(),
         units::size(item.size),
         inspect_time(item.created),
         inspect_time(item.used),
-        item.kept.is_empty(),
-        item.kept.len() > 1,
+        !item.is_needed(),
+        item.is_shared(),
         reasons(item),
     )
 }
@@ -112,12 +112,12 @@ pub(super) fn json(item: &Item) -> String {
     let kept: Vec<_> = item.kept.iter().map(reason).collect();
     let object = json!({
         "ID": item.id,
-        "Type": kind_name(item.kind),
+        "Type": item.kind.name(),
         "Size": item.size,
         "CreatedAt": inspect_time(item.created),
         "LastUsedAt": inspect_time(item.used),
-        "Reclaimable": item.kept.is_empty(),
-        "Shared": item.kept.len() > 1,
+        "Reclaimable": !item.is_needed(),
+        "Shared": item.is_shared(),
         "KeptBy": kept,
     });
     format!("{object}\n")
@@ -136,15 +136,6 @@ fn reason(kept: &Kept) -> String {
         Kept::Container(name) => format!("container {name}"),
         Kept::InUse => "in use".to_owned(),
         Kept::Pinned => "pinned".to_owned(),
-    }
-}
-
-/// BuildKit's name of a kind.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Layer => "regular",
-        Kind::CacheMount => "exec.cachemount",
-        Kind::Context => "source.local",
     }
 }
 

@@ -8,6 +8,7 @@ mod dry_run;
 pub(crate) mod du;
 pub(crate) mod exec;
 pub(crate) mod explain;
+mod filter;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod info;

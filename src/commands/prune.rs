@@ -1,10 +1,9 @@
 //! `rbuild prune`.
 
-use std::time::Duration;
-
 use clap::Args;
-use engine::retention::{Filter, Item, Kind, Limits, Prune};
+use engine::retention::{Limits, Prune};
 
+use super::filter::{self, Filters};
 use super::{Context, Format, du};
 use crate::args::quantity;
 use crate::backend::Backend;
@@ -17,8 +16,7 @@ pub(crate) struct PruneArgs {
     /// Also what is only remembered: what registries have, and downloads that were cut off
     #[arg(short, long)]
     pub all: bool,
-    /// Only what fits: `until=24h`, `type=regular`, `id=…`, `type!=exec.cachemount`
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", help = filter::HELP)]
     pub filter: Vec<String>,
     /// Remove as much as leaves at most this
     #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
@@ -73,68 +71,26 @@ fn agreed<B>(cx: &mut Context<'_, B>) -> Result<bool, Error> {
 }
 
 fn request(args: &PruneArgs) -> Result<Prune, Error> {
-    let mut unused_for = Duration::ZERO;
-    let mut filters = Vec::new();
-    for text in &args.filter {
-        match text.split_once('=') {
-            Some(("until", time)) => unused_for = quantity::duration(time)?,
-            _ => filters.push(filter(text)?),
-        }
-    }
+    let filters = Filters::parse(&args.filter)?;
     Ok(Prune {
-        unused_for,
+        unused_for: filters.unused_for,
         limits: Limits {
             max_used: args.max_used_space.unwrap_or(0),
             reserved: args.reserved_space.unwrap_or(0),
             min_free: args.min_free_space.unwrap_or(0),
         },
-        filters,
+        filters: filters.all,
         memories: args.all,
     })
-}
-
-/// `id=…`, `type=…`, `id!=…`, `type!=…`.
-pub(super) fn filter(text: &str) -> Result<Filter, Error> {
-    let bad = || {
-        let message =
-            format!("`{text}` is not a filter: use `until=`, `type=`, `type!=`, `id=` or `id!=`");
-        Error::Usage(message)
-    };
-    let (name, value) = text.split_once('=').ok_or_else(bad)?;
-    let (name, is_not) = match name.strip_suffix('!') {
-        Some(name) => (name, true),
-        None => (name, false),
-    };
-    let filter = match name {
-        "id" => Filter::Id(value.to_owned()),
-        "type" => Filter::Kind(kind(value).ok_or_else(|| {
-            Error::Usage(format!(
-                "`{value}` is not a type: use `regular`, `exec.cachemount` or `source.local`"
-            ))
-        })?),
-        _ => return Err(bad()),
-    };
-    Ok(if is_not {
-        Filter::Not(Box::new(filter))
-    } else {
-        filter
-    })
-}
-
-fn kind(name: &str) -> Option<Kind> {
-    [Kind::Layer, Kind::CacheMount, Kind::Context]
-        .into_iter()
-        .find(|kind| du::kind_name(*kind) == name)
-}
-
-/// Whether an item fits all filters, for lists.
-pub(super) fn fits(item: &Item, filters: &[Filter]) -> bool {
-    filters.iter().all(|filter| filter.fits(item))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fake::{Fake, run_command};
+    use std::time::Duration;
+
+    use engine::retention::{Comparison, Filter};
+
     use super::*;
 
     #[test]
@@ -152,26 +108,9 @@ mod tests {
         let prune = request(&args).expect("flags that make sense");
         assert_eq!(prune.unused_for, Duration::from_hours(24));
         assert_eq!(prune.limits.max_used, 5);
-        let mounts = Filter::Kind(Kind::CacheMount);
-        assert_eq!(prune.filters, [Filter::Not(Box::new(mounts))]);
+        let no_mount = Comparison::NotEqual("exec.cachemount".to_owned());
+        assert_eq!(prune.filters, [Filter::Kind(no_mount)]);
         assert!(prune.memories);
-        for bad in ["x", "until=soon", "type=frontend.x", "size=3"] {
-            let args = PruneArgs {
-                filter: vec![bad.to_owned()],
-                ..PruneArgs {
-                    filter: Vec::new(),
-                    ..args_of(&args)
-                }
-            };
-            assert!(request(&args).is_err(), "{bad}");
-        }
-    }
-
-    fn args_of(args: &PruneArgs) -> PruneArgs {
-        PruneArgs {
-            filter: args.filter.clone(),
-            ..*args
-        }
     }
 
     #[test]

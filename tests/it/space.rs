@@ -80,6 +80,12 @@ fn images_and_containers_keep_what_they_need_and_the_rest_goes() {
     ] {
         assert!(reasons.contains(reason), "{reasons}");
     }
+    let filtered = rbuild.run(["du", "--filter", "type~=^exec"]).succeeded();
+    assert!(
+        filtered.contains("pinned") && !filtered.contains("regular"),
+        "{filtered}"
+    );
+    rbuild.run(["du", "--filter", "parents=x"]).failed_with(1);
     assert_sound(&rbuild);
     rbuild.run(["rm", "box"]).succeeded();
     assert!(reclaimable(&rbuild) > 0);

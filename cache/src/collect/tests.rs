@@ -7,7 +7,7 @@ use layer::{ContentDigest, Digest};
 
 use super::*;
 use crate::usage::Kept;
-use crate::{Filter, Image, Layer, Limits, Sharing, Tag};
+use crate::{Comparison, Filter, Image, Layer, Limits, Sharing, Tag};
 
 fn new() -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -204,7 +204,7 @@ async fn cache_mounts_in_use_or_pinned_stay() {
     assert_eq!(all(&store), ["used"]);
     assert!(store.mounts().unpin("pinned").unwrap());
     let others = Prune {
-        filters: vec![Filter::Kind(Kind::Layer)],
+        filters: vec![Filter::Kind(Comparison::Equal("regular".to_owned()))],
         ..Prune::default()
     };
     assert_eq!(collect(&store, &Roots::default(), &others), [""; 0]);

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::usage::Kept;
+use crate::filter::Comparison;
+use crate::usage::{Kept, Kind};
 
 const DISK: Disk = Disk {
     total: 1_000,
@@ -144,16 +145,13 @@ fn filters_must_all_fit() {
         filters,
         ..Prune::default()
     };
-    let id = |id: &str| Filter::Id(id.to_owned());
+    let id = |id: &str| Filter::Id(Comparison::Equal(id.to_owned()));
+    let mounts = || Filter::Kind(Comparison::Equal("exec.cachemount".to_owned()));
     for (filters, left) in [
-        (vec![id("sha256:ol")], vec!["sha256:old"]),
-        (vec![id("new")], vec!["sha256:new"]),
-        (vec![Filter::Kind(Kind::CacheMount)], vec!["go"]),
-        (vec![Filter::Kind(Kind::CacheMount), id("new")], vec![]),
-        (
-            vec![Filter::Not(Box::new(Filter::Kind(Kind::Layer)))],
-            vec!["go"],
-        ),
+        (vec![id("sha256:old")], vec!["sha256:old"]),
+        (vec![mounts()], vec!["go"]),
+        (vec![mounts(), id("go")], vec!["go"]),
+        (vec![mounts(), id("sha256:new")], vec![]),
     ] {
         assert_eq!(chosen(&items, &with(filters)), left);
     }
