@@ -1,8 +1,8 @@
 //! Checking a store, and dropping what is damaged.
 //!
 //! Everything that a build or a container could be served is compared with its name: tars with their diff IDs, indexes
-//! with the digest that they had when they were written and, file by file, with the tars, documents and records with their
-//! checksums, images with the layers and documents that they need. Records that only speed things up may lead to what is
+//! with the digest that they had when they were written and, file by file, with the tars, directory forms of layers with
+//! the indexes, documents and records with their checksums, images with the layers and documents that they need. Records that only speed things up may lead to what is
 //! no longer there: they count as absent, and that is no problem.
 //!
 //! It may run while others work on the store. What is dropped is dropped as collectors do it.
@@ -10,9 +10,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use layer::{DiffId, EntryKind, FileSource, Index, View};
+use layer::{DiffId, EntryKind, FileSource, Index, UnpackOptions, View};
 
 use crate::error::Error;
+use crate::forms::{FORMS, Form};
 use crate::layers::Description;
 use crate::lock::Mode;
 use crate::record::{self, Record};
@@ -48,6 +49,9 @@ pub enum Damage {
     /// The index is not the one that was written, or does not fit the tar.
     #[error("its index does not describe it: {0}")]
     Index(String),
+    /// A directory that it is mounted from, where it is not mounted from its tar, is not what the tar says.
+    #[error("a directory form is not as it is: {0}")]
+    Form(String),
     /// An image or container lacks a layer.
     #[error("its layer `{0}` is not in the store")]
     NoLayer(DiffId),
@@ -79,10 +83,16 @@ impl Checked {
 
 impl Store {
     /// Checks everything. With `repair`, what is damaged is dropped, so that it is built or pulled again. `roots` are the
-    /// containers, which are never dropped.
-    pub fn check(&self, roots: &Roots, repair: bool) -> Result<Checked, Error> {
+    /// containers, which are never dropped. Layers are unpacked by `unpacking`.
+    pub fn check(
+        &self,
+        roots: &Roots,
+        unpacking: UnpackOptions,
+        repair: bool,
+    ) -> Result<Checked, Error> {
         let mut check = Check {
             store: self,
+            unpacking,
             repair,
             checked: Checked::default(),
         };
@@ -100,6 +110,7 @@ impl Store {
 /// A check under way.
 struct Check<'a> {
     store: &'a Store,
+    unpacking: UnpackOptions,
     repair: bool,
     checked: Checked,
 }
@@ -128,6 +139,14 @@ impl Check<'_> {
                 self.note(format!("layer {diff_id}"), damage, |store| {
                     store.layers().remove(&diff_id)
                 })?;
+                continue;
+            }
+            for form in FORMS {
+                if let Some(damage) = self.form_damage(&diff_id, form)? {
+                    self.note(format!("layer {diff_id}"), damage, |store| {
+                        store.layers().remove_form(&diff_id, form)
+                    })?;
+                }
             }
         }
         Ok(())
@@ -166,6 +185,24 @@ impl Check<'_> {
             Ok(Some(what)) => Some(Damage::Index(what)),
             Err(error) => Some(Damage::Index(error.to_string())),
         })
+    }
+
+    /// What is wrong with a form of a layer that is not damaged itself.
+    fn form_damage(&self, diff_id: &DiffId, form: Form) -> Result<Option<Damage>, Error> {
+        let Some(layer) = self.store.layers().get(diff_id)? else {
+            return Ok(None);
+        };
+        let Some(directory) = layer.form(form) else {
+            return Ok(None);
+        };
+        let compared = Index::open(&layer.index(), &layer.tar())
+            .and_then(|index| layer::compare(&index, &directory, self.unpacking));
+        let what = match compared {
+            Ok(None) => return Ok(None),
+            Ok(Some((path, difference))) => format!("`{path}` {difference}"),
+            Err(error) => error.to_string(),
+        };
+        Ok(Some(Damage::Form(what)))
     }
 
     fn blobs(&mut self) -> Result<(), Error> {

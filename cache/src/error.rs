@@ -56,6 +56,12 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It cannot be found out what the directory forms of layers can hold.
+    #[error("cannot find out what directories can hold of layers")]
+    Forms {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A record could not be put into words.
     #[error("cannot encode a record")]
     Encode {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use layer::DiffId;
 
 use crate::error::{Error, IoContext as _};
-use crate::layers::is_occupied;
+use crate::layers::{is_occupied, range};
+use crate::lock::Mode;
 use crate::store::entries;
 use crate::{Bucket, Layer, Layers, durable};
 
@@ -32,7 +33,7 @@ pub struct Upper {
 }
 
 /// All forms.
-const FORMS: [Form; 2] = [Form::Upper, Form::Unpacked];
+pub(crate) const FORMS: [Form; 2] = [Form::Upper, Form::Unpacked];
 
 impl Form {
     /// The name of a form that was made since the machine was started: others may be torn.
@@ -80,6 +81,20 @@ impl Layers<'_> {
             result => result.at("create", &place)?,
         }
         Ok(place)
+    }
+
+    /// Removes a form of a layer unless the layer is in use; whether it is gone.
+    pub(crate) fn remove_form(self, diff_id: &DiffId, form: Form) -> Result<bool, Error> {
+        let Some(_alone) = self.store.try_lock(range(diff_id), Mode::Exclusive)? else {
+            return Ok(false);
+        };
+        self.store.discard(&self.form(diff_id, form))?;
+        Ok(true)
+    }
+
+    /// Where a form of a layer is or would be.
+    pub(crate) fn form(self, diff_id: &DiffId, form: Form) -> PathBuf {
+        self.directory(diff_id).join(form.name())
     }
 
     /// Removes the forms of a layer that were made before the machine was started, and may be torn.

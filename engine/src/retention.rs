@@ -57,7 +57,10 @@ impl Engine {
     /// Checks the store, and with `repair` drops what is damaged, so that it is built or pulled again. Blocks.
     pub fn check_store(&self, repair: bool) -> Result<Checked, cache::Error> {
         self.store().sweep()?;
-        self.store().check(&self.roots()?, repair)
+        let unpacking = self.unpacking().map_err(|error| cache::Error::Forms {
+            source: Box::new(error),
+        })?;
+        self.store().check(&self.roots()?, unpacking, repair)
     }
 
     fn roots(&self) -> Result<Roots, cache::Error> {

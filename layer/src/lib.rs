@@ -7,6 +7,7 @@
 //! stack of them, or put in a directory ([`unpack()`]) where they cannot be mounted.
 
 mod build;
+mod compare;
 mod digest;
 mod emit;
 mod entry;
@@ -35,6 +36,7 @@ mod upper;
 mod view;
 
 pub use build::{WriteOptions, write_layer};
+pub use compare::{Difference, compare};
 pub use digest::{ChainId, ContentDigest, DiffId, Digest, DigestError};
 pub use entry::{EntryKind, PlannedEntry, PlannedFile, PlannedNode};
 pub use erofs::{DirEntry, Index, Inode, Nid};

@@ -80,7 +80,8 @@ fn images_and_containers_keep_what_they_need_and_the_rest_goes() {
     ] {
         assert!(reasons.contains(reason), "{reasons}");
     }
-    let filtered = rbuild.run(["du", "--filter", "type~=^exec"]).succeeded();
+    let filtered = rbuild.run(["du", "--filter", "type~=^exec"]);
+    let filtered = filtered.succeeded();
     assert!(
         filtered.contains("pinned") && !filtered.contains("regular"),
         "{filtered}"
@@ -115,6 +116,24 @@ fn damage_is_found_dropped_and_built_again() {
     let progress = Progress::parse(&rbuild.build(context.path(), &["-t", "built"]));
     assert_eq!(progress.ran(&["RUN seq"]), ["RUN seq"]);
     assert_eq!(rbuild.run(["run", "--rm", "built"]).succeeded(), "100000\n");
+}
+
+#[test]
+fn a_damaged_directory_form_is_dropped_and_made_again() {
+    let rbuild = rbuild();
+    // Small layers of steps keep the directories that they are made from.
+    let context = Context::new("FROM @busybox\nRUN echo right > /file\nCMD cat /file\n");
+    rbuild.build(context.path(), &["-t", "built"]);
+    assert_sound(&rbuild);
+    let script = "for file in layers-v1/*/*/upper-*/file; do printf wrong > $file; done";
+    command::shell(rbuild.store(), script);
+    let found = rbuild.run(["store", "check"]);
+    assert_eq!(found.code, 1, "{}", found.stdout);
+    let said = "a directory form is not as it is: `/file` has other bytes";
+    assert!(found.stdout.contains(said), "{}", found.stdout);
+    rbuild.run(["store", "check", "--repair"]).succeeded();
+    assert_sound(&rbuild);
+    assert_eq!(rbuild.run(["run", "--rm", "built"]).succeeded(), "right\n");
 }
 
 #[test]

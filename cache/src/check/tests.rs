@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::SystemTime;
 
 use layer::{Digest, LayerPath, Metadata, PlannedEntry, PlannedNode, WriteOptions};
@@ -61,7 +62,9 @@ fn new() -> (tempfile::TempDir, Store, [DiffId; 2]) {
 }
 
 fn problems(store: &Store, repair: bool) -> Vec<String> {
-    let checked = store.check(&Roots::default(), repair).unwrap();
+    let checked = store
+        .check(&Roots::default(), UnpackOptions::default(), repair)
+        .unwrap();
     assert_eq!(checked.is_sound(), repair || checked.problems.is_empty());
     let problems = checked.problems.iter();
     problems
@@ -148,6 +151,33 @@ fn an_index_of_another_tar_is_found_out() {
 }
 
 #[test]
+fn damaged_directory_forms_are_found_and_dropped_and_their_layers_stay() {
+    let (_directory, store, [one, _]) = new();
+    for form in FORMS {
+        let from = store.temporary_directory().unwrap();
+        fs::write(from.join("file"), "one".repeat(1_000)).unwrap();
+        set_mode(&from.join("file"), 0o755);
+        let place = store.layers().attach(&one, form, &from).unwrap();
+        assert_eq!(problems(&store, false), [""; 0]);
+        set_mode(&place.join("file"), 0o777);
+        let held = store.layers().get(&one).unwrap().unwrap();
+        let said =
+            format!("layer {one}: a directory form is not as it is: `/file` has another mode");
+        assert_eq!(problems(&store, false), std::slice::from_ref(&said));
+        let checked = store.check(&Roots::default(), UnpackOptions::default(), true);
+        assert!(!checked.unwrap().is_sound(), "it is in use");
+        drop(held);
+        assert_eq!(problems(&store, true), [said]);
+        assert!(!place.exists() && store.layers().contains(&one));
+        assert_eq!(problems(&store, false), [""; 0]);
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
 fn damaged_documents_and_records_are_found_and_dropped() {
     for (file, said) in [
         ("blobs/sha256", "blob"),
@@ -171,10 +201,17 @@ fn a_layer_in_use_is_not_dropped() {
     let (_directory, store, [one, _]) = new();
     let held = store.layers().get(&one).unwrap().unwrap();
     flip(&held.tar(), 600);
-    let checked = store.check(&Roots::default(), true).unwrap();
+    let checked = store
+        .check(&Roots::default(), UnpackOptions::default(), true)
+        .unwrap();
     assert!(!checked.is_sound() && held.tar().exists());
     drop(held);
-    assert!(store.check(&Roots::default(), true).unwrap().is_sound());
+    assert!(
+        store
+            .check(&Roots::default(), UnpackOptions::default(), true)
+            .unwrap()
+            .is_sound()
+    );
     assert!(!store.layers().contains(&one));
 }
 
@@ -185,7 +222,7 @@ fn containers_that_lost_layers_are_told_and_stay() {
     let roots = Roots {
         containers: vec![("box".to_owned(), Digest::of(b"config"), vec![one, lost])],
     };
-    let checked = store.check(&roots, true).unwrap();
+    let checked = store.check(&roots, UnpackOptions::default(), true).unwrap();
     assert_eq!(checked.problems[0].object, "container box");
     assert!(!checked.is_sound());
 }
