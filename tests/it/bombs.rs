@@ -1,7 +1,10 @@
 //! What is small and becomes large, or asks for memory: it takes its room on disk at most, and what is too much is refused.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use testkit::command;
 use testkit::context::Context;
@@ -170,6 +173,39 @@ fn what_asks_for_much_memory_is_refused() {
         rbuild.assert_nothing_half_made();
     }
     assert_eq!(rbuild.run(["images", "-q"]).succeeded(), "");
+}
+
+/// Answers whatever is asked with a manifest of so many megabytes, as far as that is read.
+fn endless(client: &TcpStream, megabytes: usize) -> std::io::Result<()> {
+    let mut asked = BufReader::new(client).lines();
+    while asked
+        .next()
+        .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+    {}
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.oci.image.manifest.v1+json\r\nconnection: close\r\n\r\n";
+    let mut client = client;
+    client.write_all(head.as_bytes())?;
+    client.write_all(b"{\"schemaVersion\": 2, \"x\": \"")?;
+    let piece = vec![b'x'; 1 << 20];
+    (0..megabytes).try_for_each(|_| client.write_all(&piece))
+}
+
+#[test]
+fn a_manifest_of_a_hundred_megabytes_is_not_read_to_its_end() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            // It is not to be taken whole.
+            thread::spawn(move || endless(&client, 100).ok());
+        }
+    });
+    let rbuild = rbuild();
+    let pull = rbuild.command(["pull", &format!("127.0.0.1:{port}/endless")]);
+    let (outcome, memory) = command::measure(&pull);
+    outcome.failed_with(1);
+    outcome.says(&["the limit is 8388608"]);
+    assert!(memory < MEMORY_MAX, "{memory} bytes");
 }
 
 #[test]
