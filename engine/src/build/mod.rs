@@ -6,6 +6,7 @@
 mod actions;
 mod assemble;
 mod debug;
+pub mod examine;
 mod file;
 mod foresee;
 mod identity;
@@ -142,12 +143,7 @@ impl Engine {
         reads: impl FnOnce(&str),
     ) -> Result<Prepared, BuildError> {
         let spending = progress.spend(Phase::Dockerfile);
-        let dockerfile = {
-            // It may be a pipe that nobody writes to.
-            let (request, progress) = (Arc::clone(request), progress.clone());
-            blocking(move || prepare::read(&request, &progress)).await
-        };
-        let dockerfile = dockerfile.map_err(|_| BuildError::Cancelled)??;
+        let dockerfile = prepare::read_aside(request, progress).await?;
         reads(dockerfile.text.name());
         let Lowered { plan, images } = resolve::lower(self, request, &dockerfile, progress).await?;
         drop(spending);

@@ -7,6 +7,7 @@ use cache::ContextMemory;
 use frontend::SourceText;
 use frontend::ignore::Ignore;
 
+use super::operation::blocking;
 use super::request::{BuildRequest, DockerfileSource};
 use crate::engine::Engine;
 use crate::error::{BuildError, Diagnostics};
@@ -26,8 +27,18 @@ pub(super) struct Dockerfile {
     path: Option<PathBuf>,
 }
 
+/// Reads and parses the Dockerfile on a thread of its own: it may be a pipe that nobody writes to.
+pub(super) async fn read_aside(
+    request: &Arc<BuildRequest>,
+    progress: &Progress,
+) -> Result<Dockerfile, BuildError> {
+    let (request, progress) = (Arc::clone(request), progress.clone());
+    let read = blocking(move || read(&request, &progress)).await;
+    read.map_err(|_| BuildError::Cancelled)?
+}
+
 /// Reads and parses the Dockerfile.
-pub(super) fn read(request: &BuildRequest, progress: &Progress) -> Result<Dockerfile, BuildError> {
+fn read(request: &BuildRequest, progress: &Progress) -> Result<Dockerfile, BuildError> {
     let row = progress.start("[internal] load build definition from Dockerfile");
     let result = locate(request).and_then(|(name, path, bytes)| {
         row.transfer("transferring dockerfile", bytes.len() as u64, None, true);

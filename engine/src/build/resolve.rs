@@ -25,6 +25,45 @@ pub(super) struct Lowered {
     pub(super) images: HashMap<String, ResolvedImage>,
 }
 
+/// The base images that were looked up.
+#[derive(Default)]
+pub(super) struct Images {
+    /// As the frontend asks for them.
+    pub(super) known: BTreeMap<ImageRequest, BaseImage>,
+    /// By id.
+    by_id: HashMap<String, ResolvedImage>,
+}
+
+impl Images {
+    /// Looks up all that are needed, at the same time.
+    pub(super) async fn look_up(
+        &mut self,
+        engine: &Engine,
+        request: &BuildRequest,
+        dockerfile: &Dockerfile,
+        needs: &[Need],
+        progress: &Progress,
+    ) -> Result<(), BuildError> {
+        let found = needs
+            .iter()
+            .map(|need| look_up(engine, request, dockerfile, need, progress));
+        for (need, image) in needs.iter().zip(try_join_all(found).await?) {
+            self.insert(need, image);
+        }
+        Ok(())
+    }
+
+    pub(super) fn insert(&mut self, need: &Need, image: ResolvedImage) {
+        self.known.insert(need.image.clone(), to_base(&image));
+        self.by_id.insert(image.id.to_string(), image);
+    }
+
+    /// Has a check go on without an image.
+    pub(super) fn insert_unknown(&mut self, need: &Need) {
+        self.known.insert(need.image.clone(), BaseImage::default());
+    }
+}
+
 /// Lowers until nothing is missing.
 pub(super) async fn lower(
     engine: &Engine,
@@ -33,25 +72,21 @@ pub(super) async fn lower(
     progress: &Progress,
 ) -> Result<Lowered, BuildError> {
     let options = options(request);
-    let mut known: BTreeMap<ImageRequest, BaseImage> = BTreeMap::new();
-    let mut images = HashMap::new();
+    let mut images = Images::default();
     loop {
-        let lowering = frontend::lower(&dockerfile.parsed, &options, &known);
-        let needs = match lowering.map_err(|items| failure(dockerfile, items))? {
+        let lowering = frontend::lower(&dockerfile.parsed, &options, &images.known);
+        match lowering.map_err(|items| failure(dockerfile, items))? {
             Lowering::Done(plan) => {
                 return Ok(Lowered {
                     plan: *plan,
-                    images,
+                    images: images.by_id,
                 });
             }
-            Lowering::Needs(needs) => needs,
-        };
-        let found = needs
-            .iter()
-            .map(|need| look_up(engine, request, dockerfile, need, progress));
-        for (need, image) in needs.iter().zip(try_join_all(found).await?) {
-            known.insert(need.image.clone(), to_base(&image));
-            images.insert(image.id.to_string(), image);
+            Lowering::Needs(needs) => {
+                images
+                    .look_up(engine, request, dockerfile, &needs, progress)
+                    .await?;
+            }
         }
     }
 }
@@ -71,14 +106,14 @@ pub(super) fn check_ignored(
     Ok(found)
 }
 
-fn failure(dockerfile: &Dockerfile, items: Vec<Diagnostic>) -> BuildError {
+pub(super) fn failure(dockerfile: &Dockerfile, items: Vec<Diagnostic>) -> BuildError {
     BuildError::Dockerfile(Diagnostics {
         items,
         source: Arc::clone(&dockerfile.text),
     })
 }
 
-fn options(request: &BuildRequest) -> frontend::Options {
+pub(super) fn options(request: &BuildRequest) -> frontend::Options {
     let host = image::Platform::host();
     let platform = plan::Platform {
         os: host.os,
@@ -96,7 +131,7 @@ fn options(request: &BuildRequest) -> frontend::Options {
     }
 }
 
-async fn look_up(
+pub(super) async fn look_up(
     engine: &Engine,
     request: &BuildRequest,
     dockerfile: &Dockerfile,
