@@ -51,6 +51,14 @@ pub(crate) enum ContainerNetwork {
     None,
 }
 
+/// What a check found.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    pub checked: engine::build::examine::Checked,
+    /// Its errors, as a build would end with them.
+    pub failure: Option<BackendError>,
+}
+
 /// What is to be built. The flags in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BuildRequest {

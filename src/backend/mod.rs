@@ -10,6 +10,7 @@ mod local;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::build::examine::{Described, Outline, Target};
 use engine::build::{Debug, ForeseenStep};
 use engine::builds::{self, BuildRecord, Explanation};
 use engine::containers::TerminalSize;
@@ -21,8 +22,8 @@ pub(crate) use containers::{
     LogQuery, Process, PullPolicy, RunRequest, Streams, VolumeMount,
 };
 pub(crate) use images::{
-    BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, ImageDetail, ImageSummary, Kept,
-    Login, Pulled, Pushed, Removal, Secret, Verified,
+    BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Examined, ImageDetail,
+    ImageSummary, Kept, Login, Pulled, Pushed, Removal, Secret, Verified,
 };
 pub(crate) use local::Local;
 
@@ -94,6 +95,27 @@ pub(crate) trait Backend: Sized {
         reference: Option<&str>,
         step: Option<&str>,
     ) -> Result<Vec<Explanation>, BackendError>;
+
+    /// Checks the Dockerfile of a build.
+    async fn check(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Examined, BackendError>;
+
+    /// Tells what can be given to a build.
+    async fn outline(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Described<Outline>, BackendError>;
+
+    /// Tells what can be built.
+    async fn targets(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Described<Vec<Target>>, BackendError>;
 
     /// Fetches an image.
     async fn pull(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pulled, BackendError>;

@@ -10,7 +10,8 @@ use engine::event::Listener;
 use serde_json::json;
 
 use super::debug::{OnError, Wish};
-use super::{Context, dry_run, verify};
+use super::{Context, call, dry_run, verify};
+use crate::args::call::CallArg;
 use crate::args::entitlement::entitlement;
 use crate::args::host::HostArg;
 use crate::args::output::{Dest, OutputArg, OutputKind};
@@ -145,6 +146,19 @@ pub(crate) struct BuildArgs {
     /// Write where the time went to a file, for Chrome's trace viewer or Perfetto
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Look for what is probably not meant in the Dockerfile, and build nothing: `--call=check`
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    pub check: bool,
+    /// Tell something of the Dockerfile, and build nothing: `check`, `outline` or `targets`, for programs with
+    /// `,format=json` (`check` also `,format=sarif`)
+    #[arg(
+        long,
+        value_name = "METHOD",
+        default_value = "build",
+        hide_default_value = true
+    )]
+    pub call: CallArg,
     /// How many steps run at the same time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -176,7 +190,15 @@ pub(super) async fn build<B: Backend>(
         Some(path) if path == Path::new("-") => Some(interruptible(typed_dockerfile()).await?),
         _ => None,
     };
+    let call = if args.check {
+        CallArg::CHECK
+    } else {
+        args.call
+    };
     let request = request(args, cx.settings, typed)?;
+    if let Some(method) = call.method {
+        return call::run(call, method, request, mode, cx).await;
+    }
     let (display, mode) = cx.display(mode, "Building")?;
     let display = Arc::new(display);
     let timeline = (timings || trace.is_some())

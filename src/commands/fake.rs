@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use engine::build::examine::{Described, Outline, Target};
 use engine::build::{Debug, ForeseenStep};
 use engine::builds::{self, BuildRecord, Explanation};
 use engine::containers::TerminalSize;
@@ -15,8 +16,9 @@ use serde_json::json;
 use super::{Context, dispatch};
 use crate::backend::{
     Attached, Backend, BuildRequest, Built, ContainerDetail, ContainerNetwork, ContainerState,
-    ContainerSummary, Debugged, Ended, ExecRequest, ImageDetail, ImageSummary, Kept, LogPiece,
-    LogQuery, Login, Process, Pulled, Pushed, Removal, RunRequest, Streams, Verified, VolumeMount,
+    ContainerSummary, Debugged, Ended, Examined, ExecRequest, ImageDetail, ImageSummary, Kept,
+    LogPiece, LogQuery, Login, Process, Pulled, Pushed, Removal, RunRequest, Streams, Verified,
+    VolumeMount,
 };
 use crate::cli;
 use crate::error::BackendError;
@@ -343,6 +345,38 @@ impl Backend for Fake {
         _step: Option<&str>,
     ) -> Result<Vec<Explanation>, BackendError> {
         Ok(Vec::new())
+    }
+
+    async fn check(
+        &self,
+        request: BuildRequest,
+        _listener: Arc<dyn Listener>,
+    ) -> Result<Examined, BackendError> {
+        let failed = request.target.as_deref() == Some("missing");
+        Ok(Examined {
+            checked: super::call::tests::checked(failed),
+            failure: failed.then(|| BackendError::Build {
+                excerpt: "the place".to_owned(),
+                command: false,
+                source: "the Dockerfile has errors".into(),
+            }),
+        })
+    }
+
+    async fn outline(
+        &self,
+        _request: BuildRequest,
+        _listener: Arc<dyn Listener>,
+    ) -> Result<Described<Outline>, BackendError> {
+        Ok(super::call::tests::outline())
+    }
+
+    async fn targets(
+        &self,
+        _request: BuildRequest,
+        _listener: Arc<dyn Listener>,
+    ) -> Result<Described<Vec<Target>>, BackendError> {
+        Ok(super::call::tests::targets())
     }
 
     async fn pull(&self, name: &str, _listener: Arc<dyn Listener>) -> Result<Pulled, BackendError> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod builds;
+mod call;
 pub(crate) mod containers;
 pub(crate) mod debug;
 mod dry_run;

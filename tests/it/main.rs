@@ -9,6 +9,7 @@ mod bad_network;
 mod bombs;
 mod builds;
 mod cache;
+mod calls;
 mod containers;
 mod copies;
 mod debugging;

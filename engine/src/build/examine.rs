@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use frontend::diagnostic::Diagnostic;
 use frontend::{Check, Lowering, Outlining};
 use futures_util::future::join_all;
 
-pub use frontend::diagnostic::Note;
+pub use frontend::diagnostic::{Diagnostic, Note};
 pub use frontend::lint::{Group, Rule, rules};
 pub use frontend::{Outline, OutlineArg, OutlineSecret, Position, SourceText, Span, Target};
 
@@ -23,7 +22,7 @@ use crate::progress::Progress;
 pub struct Checked {
     /// What would stop a build.
     pub errors: Vec<Diagnostic>,
-    /// What rules say, and other warnings, in the order of the file.
+    /// What rules say, in the order of the file.
     pub warnings: Vec<Diagnostic>,
     /// The Dockerfile.
     pub source: Arc<SourceText>,

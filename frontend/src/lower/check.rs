@@ -24,7 +24,7 @@ pub enum Check {
 pub struct Checked {
     /// What would stop a build.
     pub errors: Vec<Diagnostic>,
-    /// What rules say, and other warnings.
+    /// What rules say.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -78,6 +78,7 @@ pub fn check(
         findings.warnings.retain(|finding| !undefined(finding));
     }
     shell::check(dockerfile, source, &bases, &mut findings);
+    findings.warnings.retain(|finding| finding.rule.is_some());
     Check::Done(Checked::new(findings))
 }
 

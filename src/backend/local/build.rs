@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use engine::build::examine::{Described, Outline, Target};
 use engine::build::{
     Debug, DockerfileSource, ForeseenStep, Network, SecretSource, SecretValue, Secrets, Session,
     SshAgents,
 };
 use engine::event::Listener;
 use engine::output::{Destination, Output, OutputSpec};
-use engine::{BuildError, Engine, ImageError, StepError};
+use engine::{BuildError, Diagnostics, Engine, ImageError, StepError};
 
 use super::{images, other};
 use crate::args::output::{Dest, OutputArg, OutputKind};
 use crate::backend::{
-    BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Secret, Verified,
+    BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Examined, Secret, Verified,
 };
 use crate::error::BackendError;
 
@@ -79,6 +80,48 @@ fn told(built: engine::build::Built) -> Built {
         media_type: built.media_type,
         names: built.tags.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// Checks a Dockerfile.
+pub(super) async fn check(
+    engine: &Engine,
+    request: BuildRequest,
+    listener: Arc<dyn Listener>,
+    colors: bool,
+) -> Result<Examined, BackendError> {
+    let checked = engine.check(to_engine(request)?, listener).await;
+    let checked = checked.map_err(|error| failure(error, colors))?;
+    let errors = Diagnostics {
+        items: checked.errors.clone(),
+        source: Arc::clone(&checked.source),
+    };
+    let failed = !checked.errors.is_empty();
+    Ok(Examined {
+        checked,
+        failure: failed.then(|| failure(BuildError::Dockerfile(errors), colors)),
+    })
+}
+
+/// Tells what can be given to a build.
+pub(super) async fn outline(
+    engine: &Engine,
+    request: BuildRequest,
+    listener: Arc<dyn Listener>,
+    colors: bool,
+) -> Result<Described<Outline>, BackendError> {
+    let outline = engine.outline(to_engine(request)?, listener).await;
+    outline.map_err(|error| failure(error, colors))
+}
+
+/// Tells what can be built.
+pub(super) async fn targets(
+    engine: &Engine,
+    request: BuildRequest,
+    listener: Arc<dyn Listener>,
+    colors: bool,
+) -> Result<Described<Vec<Target>>, BackendError> {
+    let targets = engine.targets(to_engine(request)?, listener).await;
+    targets.map_err(|error| failure(error, colors))
 }
 
 fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, BackendError> {

@@ -11,6 +11,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::build::examine::{Described, Outline, Target};
 use engine::build::{Debug, ForeseenStep, Session};
 use engine::builds::{BuildRecord, Explanation};
 use engine::containers::TerminalSize;
@@ -21,8 +22,8 @@ use engine::{Engine, LayerForm};
 
 use super::{
     Attached, Backend, BuildRequest, Built, ContainerDetail, ContainerSummary, Debugged, Ended,
-    ExecRequest, ImageDetail, ImageSummary, Kept, LogPiece, LogQuery, Login, Pulled, Pushed,
-    Removal, RunRequest, Verified,
+    Examined, ExecRequest, ImageDetail, ImageSummary, Kept, LogPiece, LogQuery, Login, Pulled,
+    Pushed, Removal, RunRequest, Verified,
 };
 use crate::cli::{Global, LayersForm};
 use crate::error::{BackendError, Error};
@@ -150,6 +151,30 @@ impl Backend for Local {
         step: Option<&str>,
     ) -> Result<Vec<Explanation>, BackendError> {
         builds::explain(&self.engine, reference, step)
+    }
+
+    async fn check(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Examined, BackendError> {
+        build::check(&self.engine, request, listener, self.colors).await
+    }
+
+    async fn outline(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Described<Outline>, BackendError> {
+        build::outline(&self.engine, request, listener, self.colors).await
+    }
+
+    async fn targets(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Described<Vec<Target>>, BackendError> {
+        build::targets(&self.engine, request, listener, self.colors).await
     }
 
     async fn pull(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pulled, BackendError> {
