@@ -166,7 +166,35 @@ pub(crate) struct BuildArgs {
 
 /// Builds.
 pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) -> Result<u8, Error> {
-    build(args, None, cx).await
+    let call = if args.check {
+        CallArg::CHECK
+    } else {
+        args.call
+    };
+    let Some(method) = call.method else {
+        return build(args, None, cx).await;
+    };
+    let mode = mode(&args);
+    let typed = typed(&args).await?;
+    let request = request(args, cx.settings, typed)?;
+    call::run(call, method, request, mode, cx).await
+}
+
+/// How the progress is shown, if the flags say so.
+fn mode(args: &BuildArgs) -> Option<Mode> {
+    if args.quiet {
+        Some(Mode::Quiet)
+    } else {
+        args.progress
+    }
+}
+
+/// The Dockerfile on standard input, if it is there.
+async fn typed(args: &BuildArgs) -> Result<Option<Vec<u8>>, Error> {
+    match &args.file {
+        Some(path) if path == Path::new("-") => Ok(Some(interruptible(typed_dockerfile()).await?)),
+        _ => Ok(None),
+    }
 }
 
 /// Builds; with a step, only what that needs, to open it.
@@ -175,30 +203,15 @@ pub(super) async fn build<B: Backend>(
     step: Option<String>,
     cx: &mut Context<'_, B>,
 ) -> Result<u8, Error> {
-    let mode = if args.quiet {
-        Some(Mode::Quiet)
-    } else {
-        args.progress
-    };
+    let mode = mode(&args);
     check_files(&args)?;
     let wish = Wish::of(&args, step)?;
     let iidfile = args.iidfile.clone();
     let metadata_file = args.metadata_file.clone();
     let (timings, trace) = (args.timings, args.trace.clone());
     let (dry_run, verify) = (args.dry_run, args.verify);
-    let typed = match &args.file {
-        Some(path) if path == Path::new("-") => Some(interruptible(typed_dockerfile()).await?),
-        _ => None,
-    };
-    let call = if args.check {
-        CallArg::CHECK
-    } else {
-        args.call
-    };
+    let typed = typed(&args).await?;
     let request = request(args, cx.settings, typed)?;
-    if let Some(method) = call.method {
-        return call::run(call, method, request, mode, cx).await;
-    }
     let (display, mode) = cx.display(mode, "Building")?;
     let display = Arc::new(display);
     let timeline = (timings || trace.is_some())
