@@ -181,7 +181,7 @@ fn fifty_thousand_files_are_looked_up_quickly() {
     assert!(!memory.save(&files).unwrap());
     // Generous for a debug build on a busy machine; an optimised one takes some milliseconds.
     assert!(
-        start.elapsed() < Duration::from_secs(1),
+        start.elapsed() < Duration::from_secs(5),
         "{:?}",
         start.elapsed()
     );

@@ -37,7 +37,7 @@ fn process(test: &str, root: &Path) -> Child {
 
 /// Waits until something is so.
 fn wait(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..1_000 {
+    for _ in 0..12_000 {
         if is_so() {
             return;
         }

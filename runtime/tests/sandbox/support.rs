@@ -134,9 +134,9 @@ pub(crate) fn failure(spec: Spec) -> Error {
     runtime().spawn(spec).expect_err("must not start")
 }
 
-/// Waits until something is so, for two seconds at most.
+/// Waits until something is so, for a minute at most.
 pub(crate) fn eventually(what: impl Fn() -> bool) -> bool {
-    (0..400).any(|_| {
+    (0..12_000).any(|_| {
         let so = what();
         if !so {
             std::thread::sleep(std::time::Duration::from_millis(5));
