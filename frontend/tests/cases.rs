@@ -2,7 +2,8 @@
 //! the findings of a check (`checks`). A case is one file:
 //!
 //! ```text
-//! target=name            options, one a line
+//! row=A3.target          which rows of `rows.txt` it belongs to, and options, one a line
+//! target=name
 //! --- Dockerfile
 //! FROM busybox
 //! --- expected
@@ -36,6 +37,37 @@ fn errors_are_as_expected() {
 #[test]
 fn checks_are_as_expected() {
     run_all("checks");
+}
+
+/// Every row of `rows.txt` has a case or names another test, and every case's row is there.
+#[test]
+fn every_row_has_a_case() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rows = std::fs::read_to_string(root.join("testdata/rows.txt")).unwrap();
+    let mut open: BTreeMap<&str, Option<&str>> = rows
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let mut fields = line.split(" | ");
+            (fields.next().unwrap(), fields.nth(1))
+        })
+        .collect();
+    let known: Vec<_> = open.keys().copied().collect();
+    for kind in ["plans", "errors", "checks"] {
+        for entry in std::fs::read_dir(root.join("testdata").join(kind)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (options, _) = text.split_once("--- Dockerfile\n").unwrap();
+            for row in options.lines().filter_map(|line| line.strip_prefix("row=")) {
+                assert!(known.contains(&row), "{}: {row} is no row", path.display());
+                open.remove(row);
+            }
+        }
+    }
+    for (row, elsewhere) in open {
+        let path = elsewhere.map(|path| root.join("..").join(path));
+        assert!(path.is_some_and(|path| path.exists()), "{row} has no test");
+    }
 }
 
 fn run_all(kind: &str) {
@@ -144,6 +176,8 @@ fn read_options(text: &str) -> Options {
             .split_once('=')
             .map_or((value, None), |(name, rest)| (name, Some(rest.to_owned())));
         match key {
+            // Which row of `rows.txt` it is a case of.
+            "row" => {}
             "target" => options.target = Some(value.to_owned()),
             "arg" => options.build_args.push((name.to_owned(), rest)),
             "label" => options.labels.push((name.to_owned(), rest.unwrap())),
