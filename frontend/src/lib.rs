@@ -27,8 +27,8 @@ mod suggest;
 mod syntax;
 
 pub use lower::{
-    Check, Checked, Entitlement, ImageRequest, Lowering, Need, Options, Outline, OutlineArg,
-    OutlineSecret, Outlining, Target, check, lower, outline, targets,
+    Check, Checked, Entitlement, ImageRequest, Lowering, NamedContext, Need, Options, Outline,
+    OutlineArg, OutlineSecret, Outlining, Target, check, context_name, lower, outline, targets,
 };
 pub use source::{Position, SourceText};
 pub use span::Span;

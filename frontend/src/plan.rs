@@ -48,6 +48,8 @@ pub enum StepKind {
     Image(ImageSource),
     /// Files from the network. No inputs.
     Remote(RemoteSource),
+    /// The files of a named context that is a directory of the caller's, by its full name. No inputs.
+    Context(String),
     /// Runs a command in the root file system of input 0.
     Run(Box<Run>),
     /// Adds files to the root file system of input 0 (`COPY`, `ADD`).

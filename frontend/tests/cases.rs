@@ -22,7 +22,7 @@ use std::path::Path;
 use rbuild_frontend as frontend;
 use rbuild_frontend::diagnostic::Diagnostic;
 use rbuild_frontend::plan::Network;
-use rbuild_frontend::{Check, Entitlement, Lowering, Options, Parsed};
+use rbuild_frontend::{Check, Entitlement, Lowering, NamedContext, Options, Parsed};
 
 #[test]
 fn plans_are_as_expected() {
@@ -181,6 +181,15 @@ fn read_options(text: &str) -> Options {
             "target" => options.target = Some(value.to_owned()),
             "arg" => options.build_args.push((name.to_owned(), rest)),
             "label" => options.labels.push((name.to_owned(), rest.unwrap())),
+            "context" => {
+                let (name, value) = value.split_once('=').unwrap();
+                let context = match value.strip_prefix("docker-image://") {
+                    Some(image) => NamedContext::Image(image.to_owned()),
+                    None => NamedContext::Directory,
+                };
+                let name = frontend::context_name(name).unwrap();
+                options.contexts.insert(name, context);
+            }
             "allow" => {
                 let known = [Entitlement::NetworkHost, Entitlement::SecurityInsecure];
                 let given = known.into_iter().find(|known| known.name() == value);

@@ -1,5 +1,6 @@
 //! Values of flags, parsed at the edge into types that cannot be wrong.
 
+pub(crate) mod build_context;
 pub(crate) mod call;
 pub(crate) mod csv;
 pub(crate) mod entitlement;

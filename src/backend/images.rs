@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use engine::build::{Difference, Entitlement};
 
+use crate::args::build_context::BuildContextArg;
 use crate::args::host::HostArg;
 use crate::args::output::OutputArg;
 use crate::args::ulimit::UlimitArg;
@@ -63,6 +64,7 @@ pub(crate) struct Examined {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BuildRequest {
     pub context: PathBuf,
+    pub contexts: Vec<BuildContextArg>,
     pub dockerfile: Dockerfile,
     pub tags: Vec<String>,
     /// Without a value: declared, but not in the environment either.

@@ -3,7 +3,6 @@
 const BUILD: &[&str] = &[
     "annotation",
     "attest",
-    "build-context",
     "builder",
     "cache-from",
     "cache-to",

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::debug::{OnError, Wish};
 use super::{Context, call, dry_run, verify};
+use crate::args::build_context::BuildContextArg;
 use crate::args::call::CallArg;
 use crate::args::entitlement::entitlement;
 use crate::args::host::HostArg;
@@ -44,6 +45,9 @@ pub(crate) struct BuildArgs {
     /// The Dockerfile; `-` is standard input [default: Dockerfile in PATH]
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Have something else stand for a stage or an image: a directory, `docker-image://NAME`, a Git repository or a URL
+    #[arg(long = "build-context", value_name = "NAME=VALUE")]
+    pub contexts: Vec<BuildContextArg>,
     /// Set a variable that the Dockerfile declares with ARG; without a value it comes from the environment
     #[arg(long = "build-arg", value_name = "KEY[=VALUE]", value_parser = key_value)]
     pub variables: Vec<(String, Option<String>)>,
@@ -340,6 +344,7 @@ fn request(
     let outputs = outputs(&args)?;
     Ok(BuildRequest {
         context,
+        contexts: args.contexts,
         dockerfile: match args.file {
             None => Dockerfile::InContext,
             Some(path) if path == Path::new("-") => Dockerfile::Text(typed.unwrap_or_default()),

@@ -20,6 +20,7 @@ mod interruption;
 mod layers;
 mod logins;
 mod mirrors;
+mod named_contexts;
 mod outputs;
 mod powers;
 mod pushes;

@@ -127,7 +127,7 @@ async fn before(
         _ => plan.graph.inputs(node),
     };
     let solved = solve(prepared, &targets, progress, recorder).await;
-    let kept = build.context().remember().and(build.settle().await);
+    let kept = build.remember().and(build.settle().await);
     let inputs = sealed(solved?).await.map_err(ImageError::Sealing)?;
     kept?;
     let command = match &plan.graph.get(node).kind {

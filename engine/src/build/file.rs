@@ -11,6 +11,7 @@ use solver::KeyWriter;
 use super::Build;
 use crate::builds::Listing;
 use crate::error::{FileError, StepError};
+use crate::files::context::Context;
 use crate::files::filter::Filter;
 use crate::files::node::{File, Kind, LinkNumbers, Node};
 use crate::files::planner::{Owner, Planner};
@@ -270,9 +271,13 @@ pub(super) fn write(
 }
 
 /// A layer that holds what is at `path` in the context, at that path.
-pub(super) fn context_layer(build: &Build, path: &str) -> Result<Layer, StepError> {
+pub(super) fn context_layer(
+    build: &Build,
+    context: &Context,
+    path: &str,
+) -> Result<Layer, StepError> {
     let path = path.trim_matches('/').as_bytes();
-    let node = build.context().node_at(path, &Filter::default())?;
+    let node = context.node_at(path, &Filter::default())?;
     let node = node.ok_or_else(|| FileError::NotFound {
         path: String::from_utf8_lossy(path).into_owned(),
         place: "the build context".to_owned(),

@@ -24,6 +24,13 @@ pub(super) fn image(id: &str) -> KeyWriter {
     key
 }
 
+/// A named context is its files.
+pub(super) fn named_context(files: &layer::ContentDigest) -> KeyWriter {
+    let mut key = KeyWriter::new("rbuild named context", 1);
+    key.identity(files.as_bytes());
+    key
+}
+
 /// A command: what it runs, with what around it. The caller adds the content of what it mounts from the context.
 pub(super) fn run(
     run: &Run,
@@ -258,6 +265,7 @@ mod tests {
             hex(&key(&sample(), &[], None)),
             hex(&copy(&copied, None)),
             hex(&make_directory(&directory, Some(0))),
+            hex(&named_context(&layer::ContentDigest::of(b""))),
         ];
         assert_eq!(
             keys,
@@ -266,6 +274,7 @@ mod tests {
                 "5363235e8aaa2b48b849d05ecb44a79792056458299ece92e95434fbc38cb477",
                 "57055f628d48e8eb9f26a0c21a2e2fcc774f2287a75ee4a1cd86eccb6fd874f4",
                 "8155e39551e091fa2b5f0ccfdefb0332b554dc10c5be2415d8324f4cee132e52",
+                "7a40948c49ffdeb94d9f3c14fa7584b168a3ccf8c73b5e70031693818710541e",
             ]
         );
     }

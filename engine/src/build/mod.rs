@@ -5,6 +5,7 @@
 
 mod actions;
 mod assemble;
+mod context;
 mod debug;
 pub mod examine;
 mod file;
@@ -37,13 +38,14 @@ use self::operation::StepOperation;
 pub use frontend::plan::Network;
 use layer::Digest;
 
+pub use self::context::{ContextError, NamedContext};
 pub use self::debug::{Debug, Debugged, Session};
 pub use self::foresee::{Fate, ForeseenStep};
 pub use self::request::{BuildRequest, Built, DockerfileSource, HostAddress};
 use self::resolve::Lowered;
 pub use self::secrets::{SecretSource, SecretValue, Secrets};
 pub use self::ssh::SshAgents;
-use self::state::Build;
+use self::state::{Build, Contexts};
 use self::tell::Teller;
 pub use self::verify::{Difference, Verified};
 use crate::builds::{Recorder, Recording};
@@ -128,7 +130,7 @@ impl Engine {
         let Prepared { plan, build, .. } = prepared;
         let solved = target_layers(prepared, progress, recorder).await;
         // What was learnt serves the next build whether this one worked or not.
-        let kept = build.context().remember().and(build.settle().await);
+        let kept = build.remember().and(build.settle().await);
         let layers = solved?;
         kept?;
         Ok(assemble::image(plan, layers, plan.epoch))
@@ -151,10 +153,14 @@ impl Engine {
         let context = prepare::context(self, request, &dockerfile, progress)?;
         let ignored = resolve::check_ignored(request, &dockerfile, &plan, context.ignore())?;
         warn(&ignored, &dockerfile, progress);
+        let contexts = Contexts {
+            main: context,
+            named: prepare::named_contexts(self, request, &plan)?,
+        };
         let build = Build::new(
             self.clone(),
             Arc::clone(request),
-            context,
+            contexts,
             images,
             plan.epoch,
             seals,

@@ -136,6 +136,9 @@ impl StepOperation {
             StepKind::Scratch => identity::scratch(),
             StepKind::Image(source) => identity::image(&source.id),
             StepKind::Remote(source) => self.pinned(source).await?.identity(),
+            StepKind::Context(name) => {
+                identity::named_context(&self.build.named_digest(name).await?)
+            }
             StepKind::MakeDirectory(directory) => identity::make_directory(directory, epoch),
             StepKind::Copy(copy) => {
                 let mut key = identity::copy(copy, epoch);
@@ -160,7 +163,9 @@ impl StepOperation {
         let _spending = self.row.spend(Phase::Keys);
         let base = inputs.first().cloned().unwrap_or_default();
         let digest = match &self.step.kind {
-            StepKind::Scratch | StepKind::Image(_) | StepKind::Remote(_) => return Ok(None),
+            StepKind::Scratch | StepKind::Image(_) | StepKind::Remote(_) | StepKind::Context(_) => {
+                return Ok(None);
+            }
             StepKind::Run(command) => run_content(command, inputs).await?,
             StepKind::MakeDirectory(directory) => {
                 let (build, directory) = (Arc::clone(&self.build), directory.clone());
@@ -196,6 +201,7 @@ impl StepOperation {
         match &self.step.kind {
             StepKind::Scratch => Ok(Rootfs::default()),
             StepKind::Image(source) => build.base_image(source, &self.row).await,
+            StepKind::Context(name) => Ok(Rootfs::new(vec![build.named_layer(name).await?])),
             StepKind::Remote(source) => {
                 let pinned = self.pinned(source).await?;
                 let secrets = &build.request().secrets;
@@ -323,7 +329,9 @@ impl Operation for StepOperation {
 
     fn policy(&self) -> CachePolicy {
         match self.step.kind {
-            StepKind::Scratch | StepKind::Image(_) | StepKind::Remote(_) => CachePolicy::Use,
+            StepKind::Scratch | StepKind::Image(_) | StepKind::Remote(_) | StepKind::Context(_) => {
+                CachePolicy::Use
+            }
             _ if self.build.runs_again(&self.step.stage) => CachePolicy::Refresh,
             _ => CachePolicy::Use,
         }

@@ -1,12 +1,15 @@
 //! Reads what a build starts from: the Dockerfile and the context's ignore file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cache::ContextMemory;
 use frontend::SourceText;
 use frontend::ignore::Ignore;
+use frontend::plan::{Plan, StepKind};
 
+use super::NamedContext;
 use super::operation::blocking;
 use super::request::{BuildRequest, DockerfileSource};
 use crate::engine::Engine;
@@ -99,24 +102,46 @@ pub(super) fn context(
     row.finish(open_context(engine, request, dockerfile))
 }
 
+/// Opens the directories among the named contexts that the plan needs, each with its own ignore file.
+pub(super) fn named_contexts(
+    engine: &Engine,
+    request: &BuildRequest,
+    plan: &Plan,
+) -> Result<BTreeMap<String, Context>, BuildError> {
+    let nodes = plan.graph.ids();
+    let needed = nodes.filter_map(|node| match &plan.graph.get(node).kind {
+        StepKind::Context(name) => Some(name),
+        _ => None,
+    });
+    let opened = needed.filter_map(|name| match request.contexts.get(name)? {
+        NamedContext::Directory(path) => {
+            let context = open(engine, path, None);
+            Some(context.map(|context| (name.clone(), context)))
+        }
+        NamedContext::Image(_) | NamedContext::Remote(_) => None,
+    });
+    opened.collect()
+}
+
 fn open_context(
     engine: &Engine,
     request: &BuildRequest,
     dockerfile: &Dockerfile,
 ) -> Result<Context, BuildError> {
+    open(engine, &request.context, dockerfile.path.as_deref())
+}
+
+/// Opens a directory as a context; `dockerfile` may have an ignore file of its own.
+fn open(engine: &Engine, path: &Path, dockerfile: Option<&Path>) -> Result<Context, BuildError> {
     let failed = |source| BuildError::Read {
         what: "the build context",
-        path: request.context.clone(),
+        path: path.to_owned(),
         source,
     };
-    let root = request.context.canonicalize().map_err(failed)?;
-    let (name, ignore) = ignore_file(&root, dockerfile.path.as_deref())?;
+    let root = path.canonicalize().map_err(failed)?;
+    let (name, ignore) = ignore_file(&root, dockerfile)?;
     let memory = ContextMemory::load(engine.store(), &root.to_string_lossy());
-    Context::open(&root, name, ignore, memory).map_err(|error| BuildError::Read {
-        what: "the build context",
-        path: request.context.clone(),
-        source: std::io::Error::other(error),
-    })
+    Context::open(&root, name, ignore, memory).map_err(|error| failed(std::io::Error::other(error)))
 }
 
 /// `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in the context, else nothing.

@@ -1,12 +1,12 @@
 //! What a caller asks of a build, and what it gets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use frontend::Entitlement;
 use frontend::plan::Network;
 
-use super::{Secrets, SshAgents};
+use super::{NamedContext, Secrets, SshAgents};
 use crate::output::Output;
 
 /// Where the Dockerfile comes from.
@@ -34,6 +34,8 @@ pub enum HostAddress {
 pub struct BuildRequest {
     /// The directory whose files the Dockerfile can copy.
     pub context: PathBuf,
+    /// What stands for stages and images, by their full names.
+    pub contexts: BTreeMap<String, NamedContext>,
     /// The Dockerfile.
     pub dockerfile: DockerfileSource,
     /// Names for the image.
@@ -75,6 +77,7 @@ impl BuildRequest {
     pub fn new(context: PathBuf) -> Self {
         Self {
             context,
+            contexts: BTreeMap::new(),
             dockerfile: DockerfileSource::InContext,
             tags: Vec::new(),
             build_args: Vec::new(),

@@ -120,11 +120,15 @@ pub(super) fn options(request: &BuildRequest) -> frontend::Options {
         architecture: host.architecture,
         variant: host.variant,
     };
+    let contexts = request.contexts.iter();
     frontend::Options {
         target: request.target.clone(),
         build_args: request.build_args.clone(),
         labels: request.labels.clone(),
         network: request.network,
+        contexts: contexts
+            .map(|(name, context)| (name.clone(), context.to_plan()))
+            .collect(),
         entitlements: request.entitlements.clone(),
         platform: platform.clone(),
         build_platform: platform,

@@ -1,6 +1,6 @@
 //! What all steps of one build share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,11 +38,19 @@ const HOST_GATEWAY: &str = "host-gateway";
 /// Mode of a cache mount's directory that does not say (BuildKit's default).
 const DEFAULT_MODE: u32 = 0o755;
 
+/// The directories that a build reads.
+pub(super) struct Contexts {
+    /// The build context.
+    pub(super) main: Context,
+    /// Named contexts, by their full names.
+    pub(super) named: BTreeMap<String, Context>,
+}
+
 /// A build under way.
 pub(super) struct Build {
     engine: Engine,
     request: Arc<BuildRequest>,
-    context: Context,
+    contexts: Contexts,
     images: HashMap<String, ResolvedImage>,
     hosts: Vec<String>,
     now: Timestamp,
@@ -77,7 +85,7 @@ impl Build {
     pub(super) fn new(
         engine: Engine,
         request: Arc<BuildRequest>,
-        context: Context,
+        contexts: Contexts,
         images: HashMap<String, ResolvedImage>,
         epoch: Option<i64>,
         seals: Seals,
@@ -102,7 +110,7 @@ impl Build {
             hosts: hosts.collect(),
             engine,
             request,
-            context,
+            contexts,
             images,
             now,
             epoch,
@@ -123,7 +131,18 @@ impl Build {
     }
 
     pub(super) fn context(&self) -> &Context {
-        &self.context
+        &self.contexts.main
+    }
+
+    /// A named context that the plan needs.
+    pub(super) fn named_context(&self, name: &str) -> &Context {
+        &self.contexts.named[name]
+    }
+
+    /// Keeps what was learnt about the files of all contexts for the next build.
+    pub(super) fn remember(&self) -> Result<(), cache::Error> {
+        let mut all = self.contexts.named.values().chain([self.context()]);
+        all.try_for_each(Context::remember)
     }
 
     /// Additional lines of `/etc/hosts`.
@@ -205,15 +224,23 @@ impl Build {
         path: &str,
     ) -> Result<ContentDigest, StepError> {
         let (build, path) = (Arc::clone(self), path.to_owned());
-        blocking(move || {
-            let mut key = KeyWriter::new("rbuild context mount", 1);
-            let path_bytes = path.trim_matches('/').as_bytes();
-            let node = build.context.node_at(path_bytes, &Filter::default())?;
-            let node = node.ok_or_else(|| not_in_context(&path))?;
-            node.encode(&mut key, &mut LinkNumbers::default());
-            Ok(ContentDigest::from_bytes(key.finish()))
-        })
-        .await?
+        blocking(move || digest_of(build.context(), &path)).await?
+    }
+
+    /// The digest of all files of a named context.
+    pub(super) async fn named_digest(
+        self: &Arc<Self>,
+        name: &str,
+    ) -> Result<ContentDigest, StepError> {
+        let (build, name) = (Arc::clone(self), name.to_owned());
+        blocking(move || digest_of(build.named_context(&name), "/")).await?
+    }
+
+    /// A layer that holds all files of a named context.
+    pub(super) async fn named_layer(self: &Arc<Self>, name: &str) -> Result<Layer, StepError> {
+        let (build, name) = (Arc::clone(self), name.to_owned());
+        blocking(move || super::file::context_layer(&build, build.named_context(&name), "/"))
+            .await?
     }
 
     /// A layer that holds a part of the context under its own path, for a mount of it. Made once a build.
@@ -224,7 +251,7 @@ impl Build {
         };
         let make = || async {
             let (build, path) = (Arc::clone(self), path.to_owned());
-            blocking(move || super::file::context_layer(&build, &path)).await?
+            blocking(move || super::file::context_layer(&build, build.context(), &path)).await?
         };
         cell.get_or_try_init(make).await.cloned()
     }
@@ -372,6 +399,15 @@ fn set_up(path: &Path, cache: &CacheMount) -> std::io::Result<()> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
     Ok(())
+}
+
+/// The digest of what is at a path of a context.
+fn digest_of(context: &Context, path: &str) -> Result<ContentDigest, StepError> {
+    let mut key = KeyWriter::new("rbuild context mount", 1);
+    let node = context.node_at(path.trim_matches('/').as_bytes(), &Filter::default())?;
+    let node = node.ok_or_else(|| not_in_context(path))?;
+    node.encode(&mut key, &mut LinkNumbers::default());
+    Ok(ContentDigest::from_bytes(key.finish()))
 }
 
 fn not_in_context(path: &str) -> StepError {

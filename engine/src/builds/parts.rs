@@ -19,6 +19,7 @@ pub(crate) fn of(kind: &StepKind, hosts: &[String], epoch: Option<i64>) -> Input
         StepKind::Scratch => "FROM scratch",
         StepKind::Image(_) => "FROM",
         StepKind::Remote(_) => "remote source",
+        StepKind::Context(_) => "named context",
         StepKind::Run(_) => "RUN",
         StepKind::Copy(_) => "COPY or ADD",
         StepKind::MakeDirectory(_) => "WORKDIR",
@@ -32,6 +33,10 @@ pub(crate) fn of(kind: &StepKind, hosts: &[String], epoch: Option<i64>) -> Input
         }
         StepKind::Remote(source) => {
             inputs.part("source", source.display());
+            return inputs;
+        }
+        StepKind::Context(name) => {
+            inputs.part("context", name.as_str());
             return inputs;
         }
         StepKind::Run(command) => run(&mut inputs, command, hosts),

@@ -94,7 +94,7 @@ fn bases(
                 shell: image.config.shell.clone(),
                 env: image.config.env.clone(),
             }),
-            Base::Scratch | Base::Stage(_) => None,
+            Base::Scratch | Base::Stage(_) | Base::Context(_) => None,
         })
         .collect()
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::reference;
 use crate::plan::{Network, Platform};
+use crate::remote::RemoteSource;
 
 /// The options of a build that decide its plan.
 #[derive(Debug, Clone, Default)]
@@ -15,12 +17,31 @@ pub struct Options {
     pub labels: Vec<(String, String)>,
     /// The network of steps that do not choose one.
     pub network: Network,
+    /// `--build-context`: what takes the place of stages and images, by their full names ([`context_name`]).
+    pub contexts: BTreeMap<String, NamedContext>,
     /// `--allow`: what steps may ask for.
     pub entitlements: BTreeSet<Entitlement>,
     /// The platform of the image.
     pub platform: Platform,
     /// The platform that builds.
     pub build_platform: Platform,
+}
+
+/// A named context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedContext {
+    /// A directory of the caller's.
+    Directory,
+    /// Files on the network.
+    Remote(RemoteSource),
+    /// An image: the reference for the caller to look up.
+    Image(String),
+}
+
+/// The full name of a named context; `None` for what is none. `scratch` and `context` have a meaning of their own.
+pub fn context_name(name: &str) -> Option<String> {
+    let reserved = matches!(name, "scratch" | "context");
+    reference::normalise(name).ok().filter(|_| !reserved)
 }
 
 /// A power that a step has only if the build allows it.
@@ -74,6 +95,12 @@ impl Options {
         given
             .filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)))
             .collect()
+    }
+
+    /// The named context that takes the place of a stage or an image.
+    pub(super) fn context(&self, name: &str) -> Option<(&str, &NamedContext)> {
+        let found = self.contexts.get_key_value(&context_name(name)?);
+        found.map(|(name, context)| (name.as_str(), context))
     }
 
     /// Whether steps may ask for this. A network that the whole build has is allowed.

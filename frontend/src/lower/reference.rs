@@ -17,6 +17,13 @@ const MAX_NAME: usize = 255;
 const MAX_TAG: usize = 128;
 const DEFAULT_REGISTRY: &str = "docker.io";
 
+/// The short form of a full name, without what goes without saying.
+pub(super) fn familiar(name: &str) -> &str {
+    let name = name.strip_suffix(":latest").unwrap_or(name);
+    let short = name.strip_prefix("docker.io/").unwrap_or(name);
+    short.strip_prefix("library/").unwrap_or(short)
+}
+
 /// The full form of a name: registry, repository, and a tag unless there is a tag or digest: `busybox` is
 /// `docker.io/library/busybox:latest`.
 pub(super) fn normalise(name: &str) -> Result<String, ReferenceError> {

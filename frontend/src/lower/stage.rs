@@ -7,7 +7,8 @@ use solver::{Graph, NodeId};
 use super::ImageRequest;
 use super::globals::Globals;
 use super::names::Namer;
-use super::options::Options;
+use super::options::{NamedContext, Options};
+use super::reference::familiar;
 use super::stages::{Base, Command, Node, Stages};
 use super::text;
 use crate::diagnostic::{Diagnostic, Findings, shortened};
@@ -41,6 +42,7 @@ pub(super) struct Builder<'a> {
     scratch: Option<NodeId>,
     /// The steps of sources on the network: one for each, however often it is named.
     remotes: BTreeMap<RemoteSource, NodeId>,
+    contexts: BTreeMap<String, NodeId>,
     /// What the stages have become, by number.
     results: BTreeMap<usize, State>,
     size: usize,
@@ -80,6 +82,7 @@ impl<'a> Builder<'a> {
             image_steps: BTreeMap::new(),
             scratch: None,
             remotes: BTreeMap::new(),
+            contexts: BTreeMap::new(),
             results: BTreeMap::new(),
             size: 0,
         }
@@ -88,17 +91,18 @@ impl<'a> Builder<'a> {
     /// Adds the step of a stage's base image, and makes the result of an image that only a `--from` names.
     pub(super) fn add_base(&mut self, number: usize) {
         let node = &self.stages.nodes[number];
-        let Base::Image(request) = &node.base else {
-            if node.stage.is_none() {
-                self.results.insert(number, State::default());
+        let root = match &node.base {
+            Base::Image(request) => {
+                let root = match self.image_steps.get(request) {
+                    Some(root) => *root,
+                    None => self.add_image(node, request),
+                };
+                self.image_steps.insert(request, root);
+                root
             }
-            return;
+            Base::Context(name) => self.named_context(name, node.span),
+            Base::Scratch | Base::Stage(_) => None,
         };
-        let root = match self.image_steps.get(request) {
-            Some(root) => *root,
-            None => self.add_image(node, request),
-        };
-        self.image_steps.insert(request, root);
         if node.stage.is_none() {
             let state = State {
                 root,
@@ -129,6 +133,27 @@ impl<'a> Builder<'a> {
             stage: node.name.clone(),
         };
         Some(self.graph.add(step, &[]))
+    }
+
+    /// The step of a named context's files.
+    fn named_context(&mut self, name: &str, span: Span) -> Option<NodeId> {
+        match self.options.contexts.get(name)? {
+            NamedContext::Remote(source) => Some(self.remote(source.clone(), span)),
+            NamedContext::Image(_) => None,
+            NamedContext::Directory => {
+                let graph = &mut self.graph;
+                let node = self.contexts.entry(name.to_owned()).or_insert_with(|| {
+                    let step = Step {
+                        name: format!("[context {}] load from client", familiar(name)),
+                        kind: StepKind::Context(name.to_owned()),
+                        span: Some(span),
+                        stage: String::new(),
+                    };
+                    graph.add(step, &[])
+                });
+                Some(*node)
+            }
+        }
     }
 
     /// The step that stands for an empty root.
@@ -214,6 +239,10 @@ impl<'a> Builder<'a> {
         let mut state = match &node.base {
             Base::Stage(base) => self.results.get(base).cloned().unwrap_or_default(),
             Base::Scratch => State::empty(self.options),
+            Base::Context(name) => State {
+                root: self.named_context(name, node.span),
+                ..State::empty(self.options)
+            },
             Base::Image(request) => {
                 let mut state = State::empty(self.options);
                 if let Some(image) = self.images.get(request) {

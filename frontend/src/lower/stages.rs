@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::globals::Globals;
-use super::options::Options;
+use super::options::{NamedContext, Options};
 use super::reference;
 use super::{ImageRequest, Need};
 use crate::diagnostic::{Diagnostic, Findings, shortened};
@@ -22,6 +22,8 @@ pub(super) enum Base {
     Scratch,
     Stage(usize),
     Image(ImageRequest),
+    /// The files of a named context.
+    Context(String),
 }
 
 /// An instruction with the stages whose files it reads.
@@ -62,6 +64,7 @@ pub(super) struct Stages<'a> {
     pub(super) written: usize,
     /// Whether step names leave the stage out: the file has one stage, and no image beside it.
     pub(super) single: bool,
+    options: &'a Options,
     escape: char,
     platform: Platform,
 }
@@ -70,7 +73,7 @@ impl<'a> Stages<'a> {
     /// Finds every stage's base and what its commands read.
     pub(super) fn new(
         dockerfile: &'a Dockerfile,
-        options: &Options,
+        options: &'a Options,
         globals: &Globals,
         findings: &mut Findings,
     ) -> Self {
@@ -80,6 +83,7 @@ impl<'a> Stages<'a> {
             images: BTreeMap::new(),
             written: dockerfile.stages.len(),
             single: false,
+            options,
             escape: dockerfile.directives.escape,
             platform: options.platform.clone(),
         };
@@ -87,6 +91,11 @@ impl<'a> Stages<'a> {
             stages.add_stage(number, stage, globals, findings);
         }
         for (number, stage) in dockerfile.stages.iter().enumerate() {
+            let name = stage.name.as_deref();
+            if name.is_some_and(|name| options.context(name).is_some()) {
+                // What takes a stage's place is all of it.
+                continue;
+            }
             for instruction in &stage.instructions {
                 match stages.command(instruction, false) {
                     Ok(command) => stages.attach(number, command),
@@ -112,7 +121,12 @@ impl<'a> Stages<'a> {
                 stage.base.span,
             )
             .with_help("give the `ARG` a default, or a value with `--build-arg`")),
-            Ok(expanded) => self.base(&expanded.text, stage.base.span),
+            Ok(expanded) => match &stage.name {
+                Some(name) if self.options.context(name).is_some() => {
+                    self.named_context(name, stage.base.span)
+                }
+                _ => self.base(&expanded.text, stage.base.span),
+            },
             Err(error) => Err(error),
         };
         let platform = match &stage.platform {
@@ -199,6 +213,27 @@ impl<'a> Stages<'a> {
         if name == "scratch" {
             return Ok(Base::Scratch);
         }
+        if self.options.context(name).is_some() {
+            return self.named_context(name, span);
+        }
+        self.image(name, span)
+    }
+
+    /// What the named context is that takes the place of a stage or an image.
+    fn named_context(&self, name: &str, span: Span) -> Result<Base, Diagnostic> {
+        match self.options.context(name) {
+            Some((_, NamedContext::Image(reference))) => Ok(Base::Image(ImageRequest {
+                reference: reference.clone(),
+                platform: self.platform.clone(),
+            })),
+            Some((name, NamedContext::Directory | NamedContext::Remote(_))) => {
+                Ok(Base::Context(name.to_owned()))
+            }
+            None => self.image(name, span),
+        }
+    }
+
+    fn image(&self, name: &str, span: Span) -> Result<Base, Diagnostic> {
         let reference = reference::normalise(name).map_err(|error| {
             Diagnostic::error(
                 format!("invalid image name `{}`: {error}", shortened(name)),
@@ -401,7 +436,7 @@ impl<'a> Stages<'a> {
         images: &BTreeMap<ImageRequest, BaseImage>,
     ) -> Option<Vec<String>> {
         match &self.nodes[number].base {
-            Base::Scratch => Some(Vec::new()),
+            Base::Scratch | Base::Context(_) => Some(Vec::new()),
             Base::Image(request) => Some(images.get(request)?.config.on_build.clone()),
             Base::Stage(base) => {
                 let stage = self.nodes[*base].stage?;

@@ -31,6 +31,9 @@ pub(crate) fn plan(plan: &Plan, source: &SourceText) -> String {
         );
         match &step.kind {
             StepKind::Scratch => {}
+            StepKind::Context(name) => {
+                let _ = writeln!(out, "    context {name}");
+            }
             StepKind::Image(image) => {
                 let _ = writeln!(out, "    image {} {}", image.reference, image.id);
             }

@@ -137,10 +137,14 @@ fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, Backe
     for (id, socket) in request.ssh {
         ssh.insert(id, socket);
     }
+    let contexts = request.contexts.into_iter();
     let hosts = request.hosts.into_iter();
     let outputs = request.outputs.into_iter().map(output);
     Ok(engine::build::BuildRequest {
         context: request.context,
+        contexts: contexts
+            .map(|context| (context.name, context.context))
+            .collect(),
         dockerfile: match request.dockerfile {
             Dockerfile::InContext => DockerfileSource::InContext,
             Dockerfile::File(path) => DockerfileSource::File(path),
