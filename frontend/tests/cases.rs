@@ -1,5 +1,6 @@
-//! Runs the cases of `testdata`: a Dockerfile with options, and what comes of it: a plan (`plans`), errors (`errors`) or
-//! the findings of a check (`checks`). A case is one file:
+//! Runs the cases of `testdata`: a Dockerfile with options, and what comes of it: a plan (`plans`), errors (`errors`), the
+//! findings of a check (`checks`), or for Dockerfiles as projects have them (`projects`) first the plan, then the findings.
+//! A case is one file:
 //!
 //! ```text
 //! row=A3.target          which rows of `rows.txt` it belongs to, and options, one a line
@@ -21,8 +22,8 @@ use std::path::Path;
 
 use rbuild_frontend as frontend;
 use rbuild_frontend::diagnostic::Diagnostic;
-use rbuild_frontend::plan::Network;
-use rbuild_frontend::{Check, Entitlement, Lowering, NamedContext, Options, Parsed};
+use rbuild_frontend::plan::{BaseImage, Network, Plan};
+use rbuild_frontend::{Check, Entitlement, ImageRequest, Lowering, NamedContext, Options, Parsed};
 
 #[test]
 fn plans_are_as_expected() {
@@ -37,6 +38,11 @@ fn errors_are_as_expected() {
 #[test]
 fn checks_are_as_expected() {
     run_all("checks");
+}
+
+#[test]
+fn projects_are_as_expected() {
+    run_all("projects");
 }
 
 /// Every row of `rows.txt` has a case or names another test, and every case's row is there.
@@ -90,6 +96,7 @@ fn run_all(kind: &str) {
         let parsed = frontend::parse("Dockerfile", dockerfile.as_bytes());
         let found = match kind {
             "checks" => check(&parsed, &options),
+            "projects" => project(&parsed, &options),
             _ => outcome(&parsed, &options),
         };
         if kind != "checks" {
@@ -141,24 +148,27 @@ fn check(parsed: &Parsed, options: &Options) -> String {
     panic!("the check asks for images without end");
 }
 
-/// Lowers, looking up images as often as asked, and tells what came of it.
-fn outcome(parsed: &Parsed, options: &Options) -> String {
-    let dockerfile = match &parsed.dockerfile {
-        Ok(dockerfile) => dockerfile,
-        Err(errors) => return render(errors, parsed),
-    };
+/// Lowers, looking up images as often as asked: a plan, or why there is none.
+fn plan(
+    parsed: &Parsed,
+    options: &Options,
+    image: impl Fn(&ImageRequest) -> Option<BaseImage>,
+) -> Result<Plan, String> {
+    let dockerfile = parsed.dockerfile.as_ref();
+    let dockerfile = dockerfile.map_err(|errors| render(errors, parsed))?;
     let mut images = BTreeMap::new();
     for _ in 0..10 {
-        match frontend::lower(dockerfile, options, &images) {
-            Err(errors) => return render(&errors, parsed),
-            Ok(Lowering::Done(plan)) => {
-                return dump::plan(&plan, &parsed.text) + &render(&plan.warnings, parsed);
-            }
-            Ok(Lowering::Needs(needs)) => {
+        let lowering = frontend::lower(dockerfile, options, &images);
+        match lowering.map_err(|errors| render(&errors, parsed))? {
+            Lowering::Done(plan) => return Ok(*plan),
+            Lowering::Needs(needs) => {
                 for need in needs {
-                    let Some(found) = images::image(&need.image) else {
+                    let Some(found) = image(&need.image) else {
                         let hint = need.hint.unwrap_or_default();
-                        return format!("error: no image {}: {hint}\n", need.image.reference);
+                        return Err(format!(
+                            "error: no image {}: {hint}\n",
+                            need.image.reference
+                        ));
                     };
                     images.insert(need.image, found);
                 }
@@ -166,6 +176,31 @@ fn outcome(parsed: &Parsed, options: &Options) -> String {
         }
     }
     panic!("lowering asks for images without end");
+}
+
+fn outcome(parsed: &Parsed, options: &Options) -> String {
+    match plan(parsed, options, images::image) {
+        Ok(plan) => dump::plan(&plan, &parsed.text) + &render(&plan.warnings, parsed),
+        Err(errors) => errors,
+    }
+}
+
+/// As if there were every image, of one layer and with nothing in its configuration.
+fn any(request: &ImageRequest) -> BaseImage {
+    BaseImage {
+        id: format!("id of {}", request.reference),
+        platform: request.platform.clone(),
+        has_layers: true,
+        ..BaseImage::default()
+    }
+}
+
+/// The plan, as if there were every image, and the findings.
+fn project(parsed: &Parsed, options: &Options) -> String {
+    match plan(parsed, options, |request| Some(any(request))) {
+        Ok(plan) => dump::plan(&plan, &parsed.text) + &check(parsed, options),
+        Err(errors) => errors,
+    }
 }
 
 fn read_options(text: &str) -> Options {
