@@ -115,6 +115,7 @@ fn name(phase: Phase) -> &'static str {
         Phase::Sealing => "sealing layers",
         Phase::Network => "registries",
         Phase::Output => "outputs",
+        Phase::Compressing => "compressing layers for outputs",
     }
 }
 

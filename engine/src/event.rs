@@ -94,6 +94,8 @@ pub enum Phase {
     Network,
     /// Writing and sending what was built.
     Output,
+    /// Compressing layers for that, while what is done of them is sent.
+    Compressing,
 }
 
 /// Time that was spent; the event's own time is its end.

@@ -21,6 +21,7 @@ pub mod push;
 pub mod registry;
 pub mod transfer;
 
+mod compressing;
 mod error;
 mod json;
 mod reference;

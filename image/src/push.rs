@@ -1,34 +1,38 @@
 //! Images into registries.
 //!
 //! A layer's tar is compressed once: its blob is remembered, and one that the registry has, or can mount from another
-//! of its repositories, is not made again. Others are compressed to a file, since the registry wants to know the
-//! digest first, and uploaded while the next one is compressed.
+//! of its repositories, is not made again. Where all blobs are known so is the manifest, and if its tag leads to it there
+//! is nothing else to ask. Other layers are compressed to files and sent from there, long ones while they are compressed.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use layer::{DiffId, Digest};
+use layer::DiffId;
 use tokio::sync::Semaphore;
 
-use crate::compression::{Compression, Encoding, compress};
+use crate::compressing::Uncompressed;
+use crate::compression::{self, Compression, Encoding};
 use crate::error::{Error, IoContext as _};
 use crate::manifest::{Descriptor, Manifest};
 use crate::media_type::MediaTypes;
 use crate::reference::{Reference, Repository};
-use crate::registry::{BlobFile, Client, Start, UploadSession};
+use crate::registry::{BlobFile, Client, GrowingBlob, Start, UploadSession};
 use crate::transfer::{KnownBlob, LayerSource, Observer, Phase, StopOnDrop, Update};
 
 /// How many layers go at the same time.
 const PARALLEL: usize = 4;
 /// How many repositories a registry is asked to mount one blob from.
 const MOUNTS_MAX: usize = 3;
+/// Layers of this many bytes are sent while they are compressed. For a short one that is a request more, and nothing won.
+const LONG: u64 = 4 << 20;
 /// How often the observer hears of an upload.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -62,21 +66,25 @@ pub async fn push(
     source: &Arc<dyn LayerSource>,
     observer: &Arc<dyn Observer>,
 ) -> Result<Descriptor, Error> {
+    let cores = &Semaphore::new(compression::cores());
     let (mut bytes, mut descriptor) = (Vec::new(), None);
     let mut pushed = Vec::<&Repository>::new();
     for target in targets {
         let repository = target.repository();
+        let push = Push {
+            client,
+            repository,
+            options,
+            source,
+            observer,
+            cores,
+        };
         if !pushed.contains(&repository) {
-            let push = Push {
-                client,
-                repository,
-                options,
-                source,
-                observer,
-                cores: &Semaphore::new(1),
-            };
-            let manifest = push.content(image).await?;
-            let (encoded, pointer) = manifest.encode();
+            if let Some(unchanged) = push.unchanged(image, target).await? {
+                descriptor = Some(unchanged);
+                continue;
+            }
+            let (encoded, pointer) = push.content(image).await?.encode();
             (bytes, descriptor) = (encoded, Some(pointer));
             pushed.push(repository);
         }
@@ -96,11 +104,43 @@ struct Push<'a> {
     options: &'a PushOptions,
     source: &'a Arc<dyn LayerSource>,
     observer: &'a Arc<dyn Observer>,
-    /// Held while compressing, which uses all cores by itself.
+    /// As many as there are, held by those who compress on them.
     cores: &'a Semaphore,
 }
 
 impl Push<'_> {
+    /// The pointer to the image's manifest, if that is where the tag of `target` leads already.
+    async fn unchanged(
+        &self,
+        image: &LocalImage,
+        target: &Reference,
+    ) -> Result<Option<Descriptor>, Error> {
+        let wanted = self.options.encoding.compression();
+        let mut known = Vec::with_capacity(image.layers.len());
+        for layer in &image.layers {
+            match self.source.known_blob(layer, wanted) {
+                Ok(Some(blob)) => known.push(blob),
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(Error::Store(error)),
+            }
+        }
+        let types = self.options.media_types;
+        let config = Descriptor::of(types.config(), &image.config);
+        let layers = known.iter().map(|blob| self.descriptor(blob)).collect();
+        let (_, manifest) = Manifest::new(types, config, layers).encode();
+        let tagged = self
+            .client
+            .tagged(self.repository, &target.target())
+            .await?;
+        if tagged != Some(manifest.digest) {
+            return Ok(None);
+        }
+        for (layer, blob) in image.layers.iter().zip(&known) {
+            self.tell(*layer, blob, Phase::Exists, blob.size);
+        }
+        Ok(Some(manifest))
+    }
+
     /// Sees that the repository has the config and all layers.
     async fn content(&self, image: &LocalImage) -> Result<Manifest, Error> {
         let mut distinct = image.layers.clone();
@@ -147,24 +187,29 @@ impl Push<'_> {
             match self.without_upload(known).await? {
                 Found::Phase(phase) => {
                     self.remember_place(known)?;
-                    self.tell(layer, Some(known.digest), phase, known.size, known.size);
+                    self.tell(layer, known, phase, known.size);
                     return Ok(self.descriptor(known));
                 }
                 Found::Session(open) => session = open,
             }
         }
-        let (file, blob) = self.compressed(layer).await?;
-        let same = known.as_ref() == Some(&blob);
-        if !same {
-            self.source
-                .remember_blob(&layer, &blob)
-                .map_err(Error::Store)?;
-        }
-        if same || !self.client.has_blob(self.repository, &blob.digest).await? {
-            self.upload(layer, file, &blob, session).await?;
-        }
+        let (tar, size) = self.source.open(&layer).map_err(Error::Store)?;
+        let encoding = self.options.encoding;
+        let uncompressed = Uncompressed {
+            layer,
+            tar,
+            size,
+            encoding,
+        };
+        let blob = match wanted {
+            Compression::None => self.as_it_is(uncompressed, known.as_ref(), session).await?,
+            _ => {
+                self.compressed(uncompressed, known.as_ref(), session)
+                    .await?
+            }
+        };
         self.remember_place(&blob)?;
-        self.tell(layer, Some(blob.digest), Phase::Done, blob.size, blob.size);
+        self.tell(layer, &blob, Phase::Done, blob.size);
         Ok(self.descriptor(&blob))
     }
 
@@ -197,67 +242,118 @@ impl Push<'_> {
         Ok(Found::Session(session))
     }
 
-    /// A layer in a file as it is to be sent.
-    async fn compressed(&self, layer: DiffId) -> Result<(File, KnownBlob), Error> {
-        let (tar, size) = self.source.open(&layer).map_err(Error::Store)?;
-        let encoding = self.options.encoding;
-        let compression = encoding.compression();
-        if compression == Compression::None {
-            let digest = *layer.digest();
-            let blob = KnownBlob {
-                digest,
-                size,
-                compression,
-            };
-            return Ok((tar, blob));
-        }
-        let _core = self.cores.acquire().await.map_err(|_| Error::Interrupted)?;
-        let out = self.scratch_file()?;
-        let stop = StopOnDrop::default();
-        let stopped = Arc::clone(&stop.0);
-        let observer = Arc::clone(self.observer);
-        let work = move || {
-            let mut progress = |done| {
-                observer.update(&Update {
-                    layer,
-                    blob: None,
-                    phase: Phase::Compressing,
-                    done,
-                    total: size,
-                });
-                !stopped.load(Ordering::Relaxed)
-            };
-            let mut writer = BufWriter::new(&out);
-            let result = compress(encoding, &tar, size, &mut writer, &mut progress)?;
-            writer.flush().doing("write a compressed layer")?;
-            drop(writer);
-            Ok::<_, Error>((out, result))
-        };
-        let (file, result) = tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|_| Error::Interrupted)??;
+    /// Sends a layer without compression.
+    async fn as_it_is(
+        &self,
+        uncompressed: Uncompressed,
+        known: Option<&KnownBlob>,
+        session: Option<UploadSession>,
+    ) -> Result<KnownBlob, Error> {
+        let Uncompressed {
+            layer, tar, size, ..
+        } = uncompressed;
         let blob = KnownBlob {
-            digest: result.digest,
-            size: result.size,
-            compression,
+            digest: *layer.digest(),
+            size,
+            compression: Compression::None,
         };
-        Ok((file, blob))
+        if !self.turned_up(layer, &blob, known).await? {
+            self.upload(layer, tar, &blob, session).await?;
+        }
+        Ok(blob)
+    }
+
+    /// Compresses a layer and sends what comes of it, unless the registry turns out to have that.
+    async fn compressed(
+        &self,
+        uncompressed: Uncompressed,
+        known: Option<&KnownBlob>,
+        session: Option<UploadSession>,
+    ) -> Result<KnownBlob, Error> {
+        let Uncompressed { layer, size, .. } = uncompressed;
+        let cores = u32::try_from(uncompressed.cores()).unwrap_or(1);
+        let cores = self.cores.acquire_many(cores).await;
+        let cores = cores.map_err(|_| Error::Interrupted)?;
+        let (mut out, growing) = GrowingBlob::new(self.scratch_file()?);
+        let stop = StopOnDrop::default();
+        let (stopped, observer) = (Arc::clone(&stop.0), Arc::clone(self.observer));
+        let work = move || uncompressed.compress(&mut out, &*observer, &stopped);
+        let compressing = tokio::task::spawn_blocking(work);
+        let compressing = async move {
+            let blob = compressing.await.map_err(|_| Error::Interrupted)??;
+            drop(cores);
+            let turned_up = self.turned_up(layer, &blob, known).await?;
+            Ok::<_, Error>((blob, turned_up))
+        };
+        let (blob, session) = if size < LONG {
+            match compressing.await? {
+                (blob, true) => return Ok(blob),
+                (blob, false) => (blob, session),
+            }
+        } else {
+            let sending = self.client.send_growing(self.repository, &growing, session);
+            let (mut compressing, mut sending) = (pin!(compressing), pin!(sending));
+            tokio::select! {
+                compressed = &mut compressing => match compressed? {
+                    (blob, true) => return Ok(blob),
+                    (blob, false) => {
+                        let session = self.watched(layer, &blob, &growing.sent(), sending).await?;
+                        (blob, session)
+                    }
+                },
+                session = &mut sending => {
+                    let session = session?;
+                    match compressing.await? {
+                        (blob, true) => return Ok(blob),
+                        (blob, false) => (blob, session),
+                    }
+                }
+            }
+        };
+        self.upload(layer, growing.file(), &blob, session).await?;
+        Ok(blob)
+    }
+
+    /// Whether the registry has the blob that a layer came to, which is remembered. `known` is one that it does not have.
+    async fn turned_up(
+        &self,
+        layer: DiffId,
+        blob: &KnownBlob,
+        known: Option<&KnownBlob>,
+    ) -> Result<bool, Error> {
+        if known == Some(blob) {
+            return Ok(false);
+        }
+        self.source
+            .remember_blob(&layer, blob)
+            .map_err(Error::Store)?;
+        self.client.has_blob(self.repository, &blob.digest).await
     }
 
     async fn upload(
         &self,
         layer: DiffId,
-        file: File,
+        file: impl Into<Arc<File>>,
         blob: &KnownBlob,
         session: Option<UploadSession>,
     ) -> Result<(), Error> {
         let body = BlobFile::new(file, blob.digest, blob.size);
-        let sent = body.sent();
-        // The session is for the blob that was known before, which may be another one now; it does not matter.
-        let mut upload = std::pin::pin!(self.client.upload(self.repository, &body, session));
+        // The session may be for the blob that was known before, which is another one now; it does not matter.
+        let upload = self.client.upload(self.repository, &body, session);
+        self.watched(layer, blob, &body.sent(), pin!(upload)).await
+    }
+
+    /// Waits for an upload and tells how far it is.
+    async fn watched<T>(
+        &self,
+        layer: DiffId,
+        blob: &KnownBlob,
+        sent: &AtomicU64,
+        mut upload: impl Future<Output = Result<T, Error>> + Unpin,
+    ) -> Result<T, Error> {
         loop {
             let done = sent.load(Ordering::Relaxed);
-            self.tell(layer, Some(blob.digest), Phase::Uploading, done, blob.size);
+            self.tell(layer, blob, Phase::Uploading, done);
             tokio::select! {
                 result = &mut upload => return result,
                 () = tokio::time::sleep(TICK) => {}
@@ -285,13 +381,13 @@ impl Push<'_> {
         })
     }
 
-    fn tell(&self, layer: DiffId, blob: Option<Digest>, phase: Phase, done: u64, total: u64) {
+    fn tell(&self, layer: DiffId, blob: &KnownBlob, phase: Phase, done: u64) {
         self.observer.update(&Update {
             layer,
-            blob,
+            blob: Some(blob.digest),
             phase,
             done,
-            total,
+            total: blob.size,
         });
     }
 }

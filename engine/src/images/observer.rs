@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use image::transfer::{Observer, Phase, Update};
 use layer::DiffId;
 
-use crate::progress::Row;
+use crate::progress::{Row, Spending};
 
 /// The least time between two words on one layer.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -18,6 +18,8 @@ pub(crate) struct RowObserver {
     row: Row,
     /// When each layer was last spoken of, and in which phase.
     told: Mutex<HashMap<DiffId, (Phase, Instant)>>,
+    /// Layers that are being compressed.
+    compressing: Mutex<HashMap<DiffId, Spending>>,
 }
 
 impl RowObserver {
@@ -25,6 +27,7 @@ impl RowObserver {
         Self {
             row,
             told: Mutex::default(),
+            compressing: Mutex::default(),
         }
     }
 
@@ -43,6 +46,18 @@ impl RowObserver {
         due || is_end
     }
 
+    /// Tells for how long each layer is compressed.
+    fn spend(&self, update: &Update) {
+        let lock = self.compressing.lock();
+        let mut compressing = lock.unwrap_or_else(PoisonError::into_inner);
+        if update.phase == Phase::Compressing && update.done < update.total {
+            let begin = || self.row.spend(crate::event::Phase::Compressing);
+            compressing.entry(update.layer).or_insert_with(begin);
+        } else {
+            compressing.remove(&update.layer);
+        }
+    }
+
     /// The phase before this one, as far as it was told of.
     fn before(&self, layer: &DiffId) -> Option<Phase> {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,6 +67,7 @@ impl RowObserver {
 
 impl Observer for RowObserver {
     fn update(&self, update: &Update) {
+        self.spend(update);
         let compressing = format!("compressing {}", update.layer);
         let was_compressing = self.before(&update.layer) == Some(Phase::Compressing);
         if !self.is_due(update) {
@@ -85,14 +101,28 @@ mod tests {
     use crate::progress::Progress;
 
     #[derive(Default)]
-    struct Heard(Mutex<Vec<(String, u64, bool)>>);
+    struct Heard {
+        transfers: Mutex<Vec<(String, u64, bool)>>,
+        spent: Mutex<Vec<crate::event::Phase>>,
+    }
 
     impl Listener for Heard {
         fn event(&self, event: Event) {
-            if let EventKind::Transfer(_, transfer) = event.kind {
-                let mut heard = self.0.lock().expect("no other thread panicked");
-                heard.push((transfer.name, transfer.current, transfer.done));
+            match event.kind {
+                EventKind::Transfer(_, transfer) => {
+                    let mut heard = self.transfers.lock().expect("no other thread panicked");
+                    heard.push((transfer.name, transfer.current, transfer.done));
+                }
+                EventKind::Span(span) => {
+                    let mut spent = self.spent.lock().expect("no other thread panicked");
+                    spent.push(span.phase);
+                }
+                _ => {}
             }
+        }
+
+        fn wants_spans(&self) -> bool {
+            true
         }
     }
 
@@ -111,14 +141,20 @@ mod tests {
                 total: 100,
             });
         };
-        for done in 0..100 {
+        for done in 0..=100 {
             tell(Phase::Compressing, None, done);
         }
+        let spent = heard
+            .spent
+            .lock()
+            .expect("no other thread panicked")
+            .clone();
+        assert_eq!(spent, [crate::event::Phase::Compressing]);
         for done in 0..100 {
             tell(Phase::Uploading, Some(blob), done);
         }
         tell(Phase::Done, Some(blob), 100);
-        let heard = heard.0.lock().expect("no other thread panicked");
+        let heard = heard.transfers.lock().expect("no other thread panicked");
         let ends: Vec<_> = heard.iter().filter(|(_, _, done)| *done).collect();
         assert_eq!(
             ends,

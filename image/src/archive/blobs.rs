@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
+use std::io::{self, Seek as _, SeekFrom, Write};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use layer::{DiffId, Digest};
 
 use super::blob_file;
-use crate::compression::{Compression, Encoding, compress};
-use crate::error::{Error, IoContext as _};
+use crate::compressing::Uncompressed;
+use crate::compression::{Compression, Encoding};
+use crate::error::Error;
 use crate::manifest::Descriptor;
 use crate::transfer::{KnownBlob, LayerSource, Observer, Phase, Update};
 
@@ -106,25 +108,13 @@ impl LayerWriter<'_> {
             path: self.scratch.to_owned(),
             source,
         })?;
-        let mut out = BufWriter::new(&mut file);
-        let mut progress = |done| {
-            self.observer.update(&Update {
-                layer,
-                blob: None,
-                phase: Phase::Compressing,
-                done,
-                total: size,
-            });
-            true
+        let uncompressed = Uncompressed {
+            layer,
+            tar,
+            size,
+            encoding: self.encoding,
         };
-        let result = compress(self.encoding, &tar, size, &mut out, &mut progress)?;
-        out.flush().doing("write a compressed layer")?;
-        drop(out);
-        let blob = KnownBlob {
-            digest: result.digest,
-            size: result.size,
-            compression,
-        };
+        let blob = uncompressed.compress(&mut file, self.observer, &AtomicBool::new(false))?;
         self.source
             .remember_blob(&layer, &blob)
             .map_err(Error::Store)?;

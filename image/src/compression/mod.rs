@@ -11,6 +11,7 @@ use std::fmt;
 
 pub use read::{Format, decoder};
 pub use write::{Compressed, compress};
+pub(crate) use write::{cores, workers};
 
 use crate::error::Error;
 

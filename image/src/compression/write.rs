@@ -43,16 +43,8 @@ pub fn compress(
     out: &mut dyn Write,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Compressed, Error> {
-    let parts = Parts {
-        encoding,
-        input,
-        size,
-        part: part_size(encoding.compression()),
-    };
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let workers = cores
-        .min(WORKERS_MAX)
-        .min(usize::try_from(parts.count()).unwrap_or(WORKERS_MAX));
+    let parts = Parts::of(encoding, input, size);
+    let workers = workers(encoding, size);
     thread::scope(|scope| {
         let queues: Vec<Receiver<Part>> = (0..workers)
             .map(|worker| {
@@ -63,6 +55,24 @@ pub fn compress(
             .collect();
         collect(&queues, parts.count(), out, progress)
     })
+}
+
+/// How many threads compress at most.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(WORKERS_MAX)
+}
+
+/// How many threads compress an input of this size.
+pub(crate) fn workers(encoding: Encoding, size: u64) -> usize {
+    let parts = part_count(size, part_size(encoding.compression()));
+    cores().min(usize::try_from(parts).unwrap_or(WORKERS_MAX))
+}
+
+/// An empty input has one empty part: an empty file is no valid gzip.
+fn part_count(size: u64, part: usize) -> u64 {
+    size.div_ceil(part as u64).max(1)
 }
 
 fn part_size(compression: Compression) -> usize {
@@ -107,10 +117,19 @@ struct Parts<'a> {
     part: usize,
 }
 
-impl Parts<'_> {
-    /// An empty input has one empty part: an empty file is no valid gzip.
+impl<'a> Parts<'a> {
+    fn of(encoding: Encoding, input: &'a File, size: u64) -> Self {
+        let part = part_size(encoding.compression());
+        Self {
+            encoding,
+            input,
+            size,
+            part,
+        }
+    }
+
     fn count(&self) -> u64 {
-        self.size.div_ceil(self.part as u64).max(1)
+        part_count(self.size, self.part)
     }
 
     fn work(&self, first: usize, step: usize, queue: &SyncSender<Part>) {

@@ -150,6 +150,19 @@ impl Client {
         }
     }
 
+    /// What a tag leads to where it is pushed to, if it is there and the registry says so.
+    pub async fn tagged(
+        &self,
+        repository: &Repository,
+        tag: &str,
+    ) -> Result<Option<Digest>, Error> {
+        let what = format!("pushing {}:{tag}", repository.familiar());
+        let call = self.pushing(repository, what)?;
+        let answer = self.manifest(&call, &Method::HEAD, tag).await?;
+        let digest = || header(answer.headers(), DIGEST_HEADER)?.parse().ok();
+        Ok(answer.status().is_success().then(digest).flatten())
+    }
+
     /// Whether a repository has a manifest under this digest.
     pub async fn has_manifest(
         &self,

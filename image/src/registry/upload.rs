@@ -2,7 +2,7 @@
 //!
 //! A session is opened, the whole blob sent in one request; a registry that does not take it so gets it in pieces. When
 //! something breaks, the registry is asked how much it has, and sending goes on from there in pieces; a session that it
-//! no longer knows is replaced by a new one.
+//! no longer knows is replaced by a new one. What [`super::growing`] sent before is such a session, too.
 
 use std::fs::File;
 use std::io;
@@ -27,6 +27,8 @@ const READ: u64 = 256 << 10;
 const PIECE: u64 = 16 << 20;
 /// A registry may not want longer ones than this.
 const PIECE_MAX: u64 = 256 << 20;
+/// What a blob is said to be while it is sent.
+pub(super) const OCTETS: &str = "application/octet-stream";
 
 /// A blob in a file. Clones share it.
 #[derive(Debug, Clone)]
@@ -50,11 +52,11 @@ pub enum Start {
 #[derive(Debug)]
 pub struct UploadSession {
     /// Where it goes on, which the registry says anew with each answer.
-    url: Url,
+    pub(super) url: Url,
     /// How long the pieces are.
-    piece: u64,
+    pub(super) piece: u64,
     /// How much the registry has.
-    at: u64,
+    pub(super) at: u64,
 }
 
 /// How the registry takes blobs.
@@ -68,9 +70,9 @@ enum Form {
 
 impl BlobFile {
     /// The blob that is the first `size` bytes of a file.
-    pub fn new(file: File, digest: Digest, size: u64) -> Self {
+    pub fn new(file: impl Into<Arc<File>>, digest: Digest, size: u64) -> Self {
         Self {
-            file: Arc::new(file),
+            file: file.into(),
             digest,
             size,
             sent: Arc::new(AtomicU64::new(0)),
@@ -93,24 +95,12 @@ impl BlobFile {
                 if at == end {
                     return Ok(None);
                 }
-                let bytes = blob.read(at, (end - at).min(READ)).await?;
+                let bytes = read_at(&blob.file, at, end).await?;
                 let next = at + bytes.len() as u64;
                 blob.sent.store(next, Ordering::Relaxed);
                 Ok::<_, io::Error>(Some((bytes, next)))
             }
         }))
-    }
-
-    async fn read(&self, at: u64, length: u64) -> io::Result<Bytes> {
-        let file = Arc::clone(&self.file);
-        let read = move || {
-            let mut buffer = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-            file.read_exact_at(&mut buffer, at)?;
-            Ok(Bytes::from(buffer))
-        };
-        tokio::task::spawn_blocking(read)
-            .await
-            .map_err(io::Error::other)?
     }
 }
 
@@ -132,15 +122,19 @@ impl Client {
                 .append_pair("mount", &digest.to_string())
                 .append_pair("from", from.path());
         }
+        Ok(self.begin_upload(&call, url).await?)
+    }
+
+    pub(super) async fn begin_upload(&self, call: &Call, url: Url) -> Result<Start, RegistryError> {
         let answer = self
-            .send(&call, &url, |http| {
+            .send(call, &url, |http| {
                 http.post(url.clone()).header(CONTENT_LENGTH, 0)
             })
             .await?;
         match answer.status() {
             StatusCode::CREATED => Ok(Start::Mounted),
-            StatusCode::ACCEPTED => Ok(Start::Session(UploadSession::of(&call, &answer)?)),
-            _ => Err(call.refuse(answer).await.into()),
+            StatusCode::ACCEPTED => Ok(Start::Session(UploadSession::of(call, &answer)?)),
+            _ => Err(call.refuse(answer).await),
         }
     }
 
@@ -181,7 +175,7 @@ impl Client {
                 }
                 _ => return Err(error.into()),
             }
-            session = self.sent_so_far(&call, blob, open).await;
+            session = self.sent_so_far(&call, blob.size, open).await;
             // The answer may have been lost after all went well.
             if session.is_none()
                 && self
@@ -247,11 +241,11 @@ impl Client {
         }
     }
 
-    /// The session as the registry has it after a failure; `None` if it cannot go on.
-    async fn sent_so_far(
+    /// The session as the registry has it after a failure; `None` if it cannot go on. `length` is the most it can have.
+    pub(super) async fn sent_so_far(
         &self,
         call: &Call,
-        blob: &BlobFile,
+        length: u64,
         session: UploadSession,
     ) -> Option<UploadSession> {
         let url = &session.url;
@@ -273,7 +267,7 @@ impl Client {
             ("0", last) => last.trim().parse().ok()?,
             _ => return None,
         };
-        (last > 0 && last < blob.size).then_some(UploadSession {
+        (last > 0 && last < length).then_some(UploadSession {
             at: last + 1,
             url: session_url(call, &answer).unwrap_or(session.url),
             piece: session.piece,
@@ -292,7 +286,7 @@ impl Client {
         self.send_once(call, url, Some(&blob.sent), |http| {
             let request = http
                 .request(method.clone(), url.clone())
-                .header(CONTENT_TYPE, "application/octet-stream")
+                .header(CONTENT_TYPE, OCTETS)
                 .header(CONTENT_LENGTH, length)
                 .body(blob.body(part.start, length));
             if method == Method::PATCH {
@@ -328,8 +322,21 @@ impl UploadSession {
     }
 }
 
+/// Some of the bytes of a file from `at` on, up to `end`.
+pub(super) async fn read_at(file: &Arc<File>, at: u64, end: u64) -> io::Result<Bytes> {
+    let file = Arc::clone(file);
+    let read = move || {
+        let mut buffer = vec![0; (end - at).min(READ) as usize];
+        file.read_exact_at(&mut buffer, at)?;
+        Ok(Bytes::from(buffer))
+    };
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(io::Error::other)?
+}
+
 /// Where the session goes on, which the registry says with each answer.
-fn session_url(call: &Call, answer: &Response) -> Result<Url, RegistryError> {
+pub(super) fn session_url(call: &Call, answer: &Response) -> Result<Url, RegistryError> {
     let url = answer
         .headers()
         .get(LOCATION)

@@ -162,16 +162,38 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
             None => break,
         };
     }
-    let length = headers.get("content-length");
-    let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
+    let body = match headers.get("content-length") {
+        Some(length) => {
+            let mut body = vec![0; length.parse().ok()?];
+            reader.read_exact(&mut body).ok()?;
+            body
+        }
+        None if headers.contains_key("transfer-encoding") => read_chunks(reader)?,
+        None => Vec::new(),
+    };
     Some(Request {
         method,
         target,
         headers,
         body,
     })
+}
+
+/// A body whose length nobody knew before.
+fn read_chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let length = usize::from_str_radix(line.trim(), 16).ok()?;
+        // Each chunk ends with an empty line, and so does the body.
+        let mut chunk = vec![0; length + 2];
+        reader.read_exact(&mut chunk).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        body.extend(&chunk[..length]);
+    }
 }
 
 /// An image as a registry has it: what a test may damage before it is served.
