@@ -1,9 +1,10 @@
 //! Pushing to registries and through networks that misbehave: what arrives is what was sent, or nothing is said to be.
 
+use testkit::context::Context;
 use testkit::faults::{Fault, Faults};
 
 use crate::at_home;
-use crate::registries::{assert_whole, origin};
+use crate::registries::{assert_whole, noise, origin};
 
 /// Pushes the image of the origin to another repository through a proxy, and gives what was asked of that.
 #[track_caller]
@@ -76,6 +77,37 @@ fn pieces_go_on_where_the_registry_is() {
             .any(|it| it.starts_with("GET ") && it.contains("/uploads/")),
         "{seen:?}"
     );
+}
+
+#[test]
+fn a_layer_that_is_sent_while_it_is_compressed_arrives() {
+    let origin = origin();
+    let context = Context::new("FROM scratch\nCOPY long /\n").with("long", noise(7_000_000));
+    let faults = [
+        None,
+        Some(Fault::CutRequest(0)),
+        Some(Fault::CutRequest(1_000_000)),
+        Some(Fault::LoseAnswer),
+        Some(status(411, "")),
+        Some(status(503, "")),
+    ];
+    for (number, fault) in faults.into_iter().enumerate() {
+        let proxy = Faults::before(origin.registry.port());
+        if let Some(fault) = &fault {
+            proxy.add("PATCH", "/blobs/uploads/", 1, fault.clone());
+        }
+        let (rbuild, path) = (at_home(), format!("stream{number}"));
+        let name = format!("{}/{path}", proxy.host());
+        let args = ["-t", &name, "--output", "type=registry,compression=zstd"];
+        rbuild.build(context.path(), &args);
+        let seen = proxy.seen();
+        assert!(seen.iter().any(|it| it.starts_with("PATCH")), "{seen:?}");
+        assert_eq!(proxy.left(), 0, "{seen:?}");
+        // All of it is verified as it comes.
+        at_home()
+            .run(["pull", &format!("{}/{path}", origin.registry.host())])
+            .succeeded();
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A bad network and a bad server: a proxy before a registry that spoils chosen exchanges.
 
-use std::io::{self, BufReader, Read, Write as _};
+use std::io::{self, BufReader, Cursor, Read, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -183,8 +183,18 @@ fn exchange(
 ) -> io::Result<()> {
     let mut from_client = BufReader::new(client);
     let mut request = Head::read(&mut from_client)?;
-    let length = request.get("content-length").and_then(|it| it.parse().ok());
-    let mut body = (&mut from_client).take(length.unwrap_or(0));
+    let mut body: Box<dyn Read> = match request.get("content-length") {
+        Some(length) => {
+            let length = length.parse().map_err(io::Error::other)?;
+            Box::new((&mut from_client).take(length))
+        }
+        None if request.get("transfer-encoding").is_some() => Box::new(Chunks {
+            from: &mut from_client,
+            left: Cursor::default(),
+            ended: false,
+        }),
+        None => Box::new(io::empty()),
+    };
     let fault = match before(&request, port, &mut lock(state)) {
         Ok(fault) => fault,
         Err(answer) => {
@@ -219,6 +229,40 @@ fn exchange(
     }
     answer.write(client)?;
     pass_on(&mut from_server, client, fault.as_ref())
+}
+
+/// A body in chunks, as it is on the wire.
+struct Chunks<R> {
+    from: R,
+    /// What is left of the present one.
+    left: Cursor<Vec<u8>>,
+    ended: bool,
+}
+
+impl<R: io::BufRead> Chunks<R> {
+    fn next(&mut self) -> io::Result<()> {
+        let mut chunk = String::new();
+        self.from.read_line(&mut chunk)?;
+        let length = u64::from_str_radix(chunk.trim(), 16).map_err(io::Error::other)?;
+        let mut chunk = chunk.into_bytes();
+        // An empty line ends it.
+        (&mut self.from).take(length + 2).read_to_end(&mut chunk)?;
+        self.left = Cursor::new(chunk);
+        self.ended = length == 0;
+        Ok(())
+    }
+}
+
+impl<R: io::BufRead> Read for Chunks<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.left.read(buffer)? {
+            0 if !self.ended && !buffer.is_empty() => {
+                self.next()?;
+                self.left.read(buffer)
+            }
+            length => Ok(length),
+        }
+    }
 }
 
 /// The fault of a request, or the answer of the proxy itself.
