@@ -3,9 +3,10 @@
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
+use testkit::cgroup::Cgroup;
 use testkit::command;
 use testkit::context::Context;
 use testkit::rbuild::Rbuild;
@@ -307,15 +308,6 @@ fn processes_that_multiply_end_with_the_step() {
 fn the_cgroup_of_the_caller_holds_its_steps_and_containers() {
     let rbuild = rbuild();
     rbuild.build(Context::new("FROM @busybox\n").path(), &["-t", "box"]);
-    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
-    let unified = mounts.lines().find_map(|line| {
-        let fields: Vec<_> = line.split(' ').collect();
-        (fields[2] == "cgroup2").then(|| PathBuf::from(fields[1]))
-    });
-    let name = format!("rbuild-test-{}", std::process::id());
-    let place = unified
-        .expect("the unified hierarchy is mounted")
-        .join(&name);
     let marker = format!("1001.{}", std::process::id());
     let step = Context::new(&format!("FROM box\nRUN sleep {marker}\n"));
     let step = step.path().to_str().expect("scratch paths are UTF-8");
@@ -323,35 +315,37 @@ fn the_cgroup_of_the_caller_holds_its_steps_and_containers() {
         &["build", step][..],
         &["run", "-d", "--network=none", "box", "sleep", &marker],
     ] {
-        std::fs::create_dir(&place).expect("root makes cgroups");
-        let plain = rbuild.command(args);
-        let mut inside = Command::new("sh");
-        inside
-            .args(["-euc", "echo 0 > $0/cgroup.procs; exec \"$@\""])
-            .arg(&place)
-            .arg(plain.get_program())
-            .args(plain.get_args())
-            .envs(
-                plain
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            );
-        inside.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = inside.spawn().expect("there is a shell");
+        let cgroup = Cgroup::unified();
+        let mut child = cgroup.start(&rbuild.command(args));
         wait_until(PATIENCE, "it does not start", || running(&marker) > 0);
         let found = command::must("pgrep", &["-f", &format!("^sleep {marker}")]);
-        let cgroup = std::fs::read_to_string(format!("/proc/{}/cgroup", found.trim()));
-        let cgroup = cgroup.expect("it runs");
-        let below = format!("/{name}/rbuild/");
-        assert!(cgroup.contains(&below), "{args:?}: {cgroup}");
-        std::fs::write(place.join("cgroup.kill"), "1").expect("root ends cgroups");
+        let membership = std::fs::read_to_string(format!("/proc/{}/cgroup", found.trim()));
+        let membership = membership.expect("it runs");
+        let below = format!("/{}/rbuild/", cgroup.name());
+        assert!(membership.contains(&below), "{args:?}: {membership}");
+        cgroup.write("cgroup.kill", "1");
         child.wait().expect("it was started");
         assert_gone(&marker);
-        let script = format!("find {} -depth -type d -exec rmdir {{}} +", place.display());
-        wait_until(PATIENCE, "it is not empty", || {
-            command::run(Command::new("sh").args(["-c", &script])).code == 0
-        });
     }
+}
+
+#[test]
+fn a_step_that_multiplies_without_end_meets_the_limit_of_the_caller() {
+    let rbuild = rbuild();
+    let context = Context::new("FROM @busybox\nRUN bomb() { bomb | bomb & }; bomb; sleep 1000\n");
+    let cgroup = Cgroup::of("pids");
+    cgroup.write("pids.max", "150");
+    let path = context.path().to_str().expect("scratch paths are UTF-8");
+    let mut child = cgroup.start(&rbuild.command(["build", path]));
+    wait_until(PATIENCE, "the limit is not met", || {
+        cgroup.read("pids.events").trim() != "max 0"
+    });
+    child.kill().expect("it runs");
+    child.wait().expect("it was killed");
+    wait_until(PATIENCE, "something runs on", || {
+        cgroup.read("pids.current").trim() == "0"
+    });
+    rbuild.assert_nothing_mounted();
 }
 
 /// How many processes of the host have `marker` among their arguments.

@@ -7,6 +7,7 @@
 #![allow(clippy::missing_panics_doc, reason = "a panic is how a test fails")]
 
 pub mod bases;
+pub mod cgroup;
 pub mod chance;
 pub mod command;
 pub mod compare;
