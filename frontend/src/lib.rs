@@ -4,7 +4,7 @@
 //! - [`lower()`] turns a Dockerfile, options and the base images it asked for into a [`plan::Plan`].
 //! - [`ignore`] and [`pattern`] match paths as `.dockerignore` and `COPY` do.
 //! - [`chmod`] holds the modes of `--chmod`.
-//! - [`lint`] holds the rules that a Dockerfile is checked by.
+//! - [`language`] holds the tables of the language, [`mod@lint`] the rules that a Dockerfile is checked by.
 //! - [`remote`] reads URLs of files and of Git repositories.
 //! - [`diagnostic`] holds findings as values, and renders them.
 //!
@@ -15,6 +15,7 @@ mod decimal;
 pub mod diagnostic;
 mod expand;
 pub mod ignore;
+pub mod language;
 pub mod lint;
 mod lower;
 pub mod pattern;

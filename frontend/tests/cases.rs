@@ -48,6 +48,10 @@ fn projects_are_as_expected() {
 /// Every row of `rows.txt` has a case or names another test, and every case's row is there.
 #[test]
 fn every_row_has_a_case() {
+    if updates() {
+        // The cases are being written.
+        return;
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let rows = std::fs::read_to_string(root.join("testdata/rows.txt")).unwrap();
     let mut open: BTreeMap<&str, Option<&str>> = rows
@@ -76,11 +80,15 @@ fn every_row_has_a_case() {
     }
 }
 
+fn updates() -> bool {
+    std::env::var_os("UPDATE_CASES").is_some()
+}
+
 fn run_all(kind: &str) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("testdata")
         .join(kind);
-    let update = std::env::var_os("UPDATE_CASES").is_some();
+    let update = updates();
     let mut paths: Vec<_> = std::fs::read_dir(&directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -1,4 +1,5 @@
-//! The rules' own texts: each rule finds its bad example and not its good one, and the documentation is made of them.
+//! The rules' own texts: each rule finds its bad example and not its good one. The documentation is made of them, and
+//! of the tables of the language.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod images;
@@ -9,6 +10,7 @@ use std::path::Path;
 
 use rbuild_frontend as frontend;
 use rbuild_frontend::ignore::Ignore;
+use rbuild_frontend::language;
 use rbuild_frontend::lint::{self, Group, Rule};
 use rbuild_frontend::{Check, Lowering};
 
@@ -65,16 +67,47 @@ fn names_are_unique_and_in_order() {
 }
 
 #[test]
+fn every_instruction_and_flag_is_described() {
+    let keywords = language::INSTRUCTIONS.iter().map(|known| known.keyword);
+    assert!(keywords.is_sorted());
+    for instruction in language::INSTRUCTIONS {
+        for flag in language::flags(instruction.keyword) {
+            let summary = language::flag_summary(instruction.keyword, flag.name);
+            assert!(
+                !summary.is_empty(),
+                "{} --{}",
+                instruction.keyword,
+                flag.name
+            );
+        }
+        let text = format!("FROM busybox\n{} --nonsense\n", instruction.keyword);
+        let parsed = frontend::parse("Dockerfile", text.as_bytes());
+        let known = parsed.dockerfile.is_err_and(|errors| {
+            errors
+                .iter()
+                .all(|error| !error.message.contains("unknown instruction"))
+        });
+        assert!(known, "{text}");
+    }
+}
+
+#[test]
 fn the_documentation_is_up_to_date() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/checks.md");
-    let wanted = documentation();
+    is_up_to_date("checks.md", &checks());
+    is_up_to_date("language.md", &reference());
+}
+
+fn is_up_to_date(name: &str, wanted: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name);
     if std::env::var_os("UPDATE_CASES").is_some() {
-        std::fs::write(&path, &wanted).unwrap();
+        std::fs::write(&path, wanted).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap();
     assert!(
         found == wanted,
-        "run this test with UPDATE_CASES=1 to write docs/checks.md anew"
+        "run this test with UPDATE_CASES=1 to write docs/{name} anew"
     );
 }
 
@@ -84,7 +117,42 @@ fn in_group(group: Group) -> impl Iterator<Item = &'static Rule> {
 
 const BEGINNING: &str = include_str!("../testdata/checks.md");
 
-fn documentation() -> String {
+/// The reference of the language.
+fn reference() -> String {
+    let mut text = include_str!("../testdata/language.md").to_owned();
+    text.push_str("\n## Instructions\n");
+    for instruction in language::INSTRUCTIONS {
+        let _ = write!(text, "\n### {}\n\n```dockerfile\n", instruction.keyword);
+        for form in instruction.forms {
+            let _ = writeln!(text, "{form}");
+        }
+        let _ = write!(text, "```\n\n{}\n", instruction.summary);
+        let flags = language::flags(instruction.keyword);
+        if flags.is_empty() {
+            continue;
+        }
+        text.push_str("\n| flag | meaning |\n| --- | --- |\n");
+        for flag in flags {
+            let value = if flag.switch { "" } else { "=..." };
+            let again = if flag.repeats {
+                " May be given more than once."
+            } else {
+                ""
+            };
+            let summary = language::flag_summary(instruction.keyword, flag.name);
+            let _ = writeln!(text, "| `--{}{value}` | {summary}{again} |", flag.name);
+        }
+    }
+    text.push_str(include_str!("../testdata/mounts.md"));
+    text.push_str("\n| type | keys of its own |\n| --- | --- |\n");
+    for (kind, keys) in language::mount_keys() {
+        let keys: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();
+        let _ = writeln!(text, "| `{kind}` | {} |", keys.join(", "));
+    }
+    text
+}
+
+fn checks() -> String {
     let mut text = BEGINNING.to_owned();
     for (group, heading) in [
         (Group::Standard, "Rules of BuildKit"),

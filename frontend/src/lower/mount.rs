@@ -349,25 +349,33 @@ fn bytes(text: &str) -> Option<u64> {
     decimal::scaled(number, scale).filter(|_| suffix)
 }
 
+/// Keys that only some types of mounts have.
+const KEYS_OF_SOME: [(&str, &[&str]); 7] = [
+    ("required", &["secret", "ssh"]),
+    ("env", &["secret"]),
+    ("size", &["tmpfs"]),
+    ("sharing", &["cache"]),
+    ("mode", &["cache", "secret", "ssh"]),
+    ("uid", &["cache", "secret", "ssh"]),
+    ("gid", &["cache", "secret", "ssh"]),
+];
+
+/// The types of mounts, and the keys that only some of them have.
+pub fn mount_keys() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    TYPES.iter().map(|kind| {
+        let own = KEYS_OF_SOME
+            .iter()
+            .filter(|(_, kinds)| kinds.contains(kind));
+        (*kind, own.map(|(key, _)| *key).collect())
+    })
+}
+
 /// What a type of mount cannot have.
 fn check(fields: &Fields, flag: &MountFlag) -> Result<(), Diagnostic> {
     let kind = fields.kind.as_str();
     let error = |message: String| Err(Diagnostic::error(message, flag.span));
-    let owned = ["cache", "secret", "ssh"].as_slice();
-    let unexpected = [
-        (
-            "required",
-            fields.required.is_some(),
-            &["secret", "ssh"][..],
-        ),
-        ("env", fields.env.is_some(), &["secret"]),
-        ("size", fields.size.is_some(), &["tmpfs"]),
-        ("sharing", fields.sharing.is_some(), &["cache"]),
-        ("mode", fields.mode.is_some(), owned),
-        ("uid", fields.uid.is_some(), owned),
-        ("gid", fields.gid.is_some(), owned),
-    ];
-    for (key, given, kinds) in unexpected {
+    for (key, kinds) in KEYS_OF_SOME {
+        let given = flag.fields.iter().any(|(given, _)| given == key);
         if given && !kinds.contains(&kind) {
             return error(format!("unexpected key `{key}` for mount type `{kind}`"));
         }

@@ -33,6 +33,8 @@ pub struct Outline {
     pub args: Vec<OutlineArg>,
     /// The secrets that are mounted, in the order of the file.
     pub secrets: Vec<OutlineSecret>,
+    /// The SSH agents that are mounted, in the order of the file.
+    pub ssh: Vec<OutlineSecret>,
 }
 
 /// An argument.
@@ -48,7 +50,7 @@ pub struct OutlineArg {
     pub span: Span,
 }
 
-/// A secret.
+/// A secret or an agent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OutlineSecret {
     /// What it is asked for by.
@@ -178,7 +180,14 @@ impl<'a, 'b> Outliner<'a, 'b> {
             description: stage.map_or(String::new(), |stage| description(&stage.comments, &name)),
             name,
             args,
-            secrets: secrets(self.builder),
+            secrets: mounted(self.builder, |kind| match kind {
+                MountKind::Secret(secret) => Some((&secret.id, secret.required)),
+                _ => None,
+            }),
+            ssh: mounted(self.builder, |kind| match kind {
+                MountKind::Ssh(agent) => Some((&agent.id, agent.required)),
+                _ => None,
+            }),
         }
     }
 
@@ -257,22 +266,25 @@ impl Variables for Seen<'_> {
     }
 }
 
-/// The secrets of all steps, each where it is mounted first.
-fn secrets(builder: &Builder<'_>) -> Vec<OutlineSecret> {
+/// What all steps mount of one kind, each where it is mounted first.
+fn mounted(
+    builder: &Builder<'_>,
+    wanted: fn(&MountKind) -> Option<(&String, bool)>,
+) -> Vec<OutlineSecret> {
     let mut secrets: Vec<OutlineSecret> = Vec::new();
     for step in builder.graph.ids().map(|id| builder.graph.get(id)) {
         let (StepKind::Run(run), Some(span)) = (&step.kind, step.span) else {
             continue;
         };
         for mount in &run.mounts {
-            let MountKind::Secret(secret) = &mount.kind else {
+            let Some((id, required)) = wanted(&mount.kind) else {
                 continue;
             };
-            match secrets.iter_mut().find(|known| known.id == secret.id) {
-                Some(known) => known.required |= secret.required,
+            match secrets.iter_mut().find(|known| known.id == *id) {
+                Some(known) => known.required |= required,
                 None => secrets.push(OutlineSecret {
-                    id: secret.id.clone(),
-                    required: secret.required,
+                    id: id.clone(),
+                    required,
                     span,
                 }),
             }

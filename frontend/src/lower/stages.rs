@@ -498,7 +498,10 @@ impl<'a> Stages<'a> {
 
     /// What may have been meant by an image that cannot be found.
     fn hint(&self, number: usize) -> Option<String> {
-        let name = &self.nodes[number].stage?.base.text;
+        let name = match self.nodes[number].stage {
+            Some(stage) => &stage.base.text,
+            None => self.images.iter().find(|(_, image)| **image == number)?.0,
+        };
         if self.by_name.contains_key(&name.to_lowercase()) {
             return Some(format!(
                 "the stage `{name}` needs to be defined before the stage that begins from it"

@@ -8,7 +8,7 @@ use super::heredoc::{self, Heredoc};
 use super::instruction::Request;
 use crate::diagnostic::Diagnostic;
 
-const COPY_FLAGS: [(&str, Takes); 6] = [
+pub(super) const COPY_FLAGS: [(&str, Takes); 6] = [
     ("chmod", Takes::Value),
     ("chown", Takes::Value),
     ("exclude", Takes::Values),
@@ -17,7 +17,7 @@ const COPY_FLAGS: [(&str, Takes); 6] = [
     ("parents", Takes::Bool),
 ];
 
-const ADD_FLAGS: [(&str, Takes); 7] = [
+pub(super) const ADD_FLAGS: [(&str, Takes); 7] = [
     ("checksum", Takes::Value),
     ("chmod", Takes::Value),
     ("chown", Takes::Value),
@@ -61,9 +61,7 @@ fn sources(request: &Request<'_>) -> Result<Sources, Diagnostic> {
     let mut words = request.list()?;
     let count = words.len();
     let Some(dest) = words.pop().filter(|_| count >= 2) else {
-        return Err(request
-            .error("requires at least two arguments")
-            .with_help("name one or more sources, and behind them the destination"));
+        return Err(request.error("requires at least two arguments"));
     };
     let wrong =
         |error: crate::expand::ExpandError, span| Diagnostic::error(error.to_string(), span);

@@ -89,7 +89,14 @@ fn unknown(name: &str, known: &[(&'static str, Takes)], span: Span) -> Diagnosti
     let error = Diagnostic::error(message, span);
     match suggest::nearest(name, known.iter().map(|(known, _)| *known)) {
         Some(near) => error.with_help(format!("did you mean `--{near}`?")),
-        None => error,
+        None if known.is_empty() => error.with_help("this instruction has no flags"),
+        None => {
+            let known: Vec<_> = known
+                .iter()
+                .map(|(known, _)| format!("`--{known}`"))
+                .collect();
+            error.with_help(format!("the flags here are {}", known.join(", ")))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::logical::{Slice, Word};
 use super::run;
 use super::split::{Json, Split, blank_separated, json_strings, quoted_words, split_line};
 use crate::diagnostic::{Diagnostic, shortened};
+use crate::language;
 use crate::span::Span;
 
 /// The keywords of all instructions.
@@ -74,7 +75,11 @@ impl<'a> Request<'a> {
     }
 
     pub(super) fn error(&self, message: impl std::fmt::Display) -> Diagnostic {
-        Diagnostic::error(format!("{} {message}", self.name), self.span)
+        let error = Diagnostic::error(format!("{} {message}", self.name), self.span);
+        match language::usage(&self.name) {
+            Some(usage) => error.with_help(usage),
+            None => error,
+        }
     }
 
     /// The words of a list that is JSON or separated by blanks.
@@ -275,9 +280,7 @@ fn shell(request: &Request<'_>) -> Result<Kind, Diagnostic> {
     let (args, for_shell) = command(&request.split.rest)?;
     let args = request.at_least_one(args)?;
     if for_shell {
-        return Err(request
-            .error("requires the arguments to be in JSON form")
-            .with_help("write `SHELL [\"/bin/sh\", \"-c\"]`"));
+        return Err(request.error("requires the arguments to be in JSON form"));
     }
     Ok(Kind::Shell(args))
 }
@@ -316,7 +319,7 @@ fn onbuild(request: &Request<'_>) -> Result<Kind, Diagnostic> {
     Ok(Kind::Onbuild(Onbuild { expression }))
 }
 
-const HEALTHCHECK_FLAGS: [(&str, Takes); 5] = [
+pub(super) const HEALTHCHECK_FLAGS: [(&str, Takes); 5] = [
     ("interval", Takes::Value),
     ("timeout", Takes::Value),
     ("start-period", Takes::Value),

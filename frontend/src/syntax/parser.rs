@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ast::{Dockerfile, Instruction, Kind, Stage};
 use super::directive::Directives;
-use super::flags::{Flags, Takes};
+use super::flags::Takes;
 use super::heredoc::{self, Heredoc};
 use super::instruction::{self, Request};
 use super::logical::{Logical, Slice};
@@ -384,8 +384,10 @@ impl Builder {
     }
 }
 
+pub(super) const FROM_FLAGS: [(&str, Takes); 1] = [("platform", Takes::Value)];
+
 fn stage(request: &Request<'_>) -> Result<Stage, Diagnostic> {
-    let flags = Flags::read(&request.split.flags, &[("platform", Takes::Value)])?;
+    let flags = request.flags(&FROM_FLAGS)?;
     let mut words = blank_separated(&request.split.rest).into_iter();
     let (base, keyword, name, more) = (words.next(), words.next(), words.next(), words.next());
     let named = match (keyword, name, more) {
@@ -412,9 +414,7 @@ fn stage(request: &Request<'_>) -> Result<Stage, Diagnostic> {
 }
 
 fn wrong_from(request: &Request<'_>) -> Diagnostic {
-    request
-        .error("requires either one or three arguments")
-        .with_help("write `FROM image` or `FROM image AS name`")
+    request.error("requires either one or three arguments")
 }
 
 fn check_stage_name(name: &str, span: Span) -> Result<(), Diagnostic> {

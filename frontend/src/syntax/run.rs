@@ -6,7 +6,7 @@ use super::instruction::Request;
 use super::logical::Word;
 use crate::diagnostic::Diagnostic;
 
-const FLAGS: [(&str, Takes); 4] = [
+pub(super) const FLAGS: [(&str, Takes); 4] = [
     ("device", Takes::Values),
     ("mount", Takes::Values),
     ("network", Takes::Value),

@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine::build::examine::{Checked, Diagnostic, Outline, Rule, SourceText, Span, Target};
+use engine::build::examine::{
+    Checked, Diagnostic, Outline, OutlineSecret, Rule, SourceText, Span, Target,
+};
 use serde::Serialize;
 
 use super::detail;
@@ -118,6 +120,8 @@ struct OutlineJson<'a> {
     args: Vec<ArgJson<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secrets: Vec<SecretJson<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ssh: Vec<SecretJson<'a>>,
     sources: [String; 1],
 }
 
@@ -147,18 +151,23 @@ pub(super) fn outline(outline: &Outline, source: &SourceText) -> String {
         value: &arg.value,
         location: location(source, arg.span),
     });
-    let secrets = outline.secrets.iter().map(|secret| SecretJson {
-        name: &secret.id,
-        required: secret.required,
-        location: location(source, secret.span),
-    });
     pretty(&OutlineJson {
         name: &outline.name,
         description: &outline.description,
         args: args.collect(),
-        secrets: secrets.collect(),
+        secrets: mounted(&outline.secrets, source),
+        ssh: mounted(&outline.ssh, source),
         sources: [STANDARD.encode(source.text())],
     })
+}
+
+fn mounted<'a>(list: &'a [OutlineSecret], source: &SourceText) -> Vec<SecretJson<'a>> {
+    let mounted = list.iter().map(|secret| SecretJson {
+        name: &secret.id,
+        required: secret.required,
+        location: location(source, secret.span),
+    });
+    mounted.collect()
 }
 
 #[derive(Serialize)]

@@ -60,6 +60,11 @@ pub(crate) fn outline() -> Described<Outline> {
                 required: true,
                 span: span("RUN make"),
             }],
+            ssh: vec![OutlineSecret {
+                id: "default".to_owned(),
+                required: false,
+                span: span("RUN make"),
+            }],
         },
         source: source(),
     }
@@ -229,6 +234,9 @@ V           1
 
 SECRET   REQUIRED
 token    true
+
+SSH       REQUIRED
+default
 
 "
     );

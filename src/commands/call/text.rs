@@ -105,9 +105,12 @@ pub(super) fn outline(outline: &Outline) -> String {
         table(&mut text, 3, &rows);
         text.push('\n');
     }
-    if !outline.secrets.is_empty() {
-        let mut rows = vec![heading(&["SECRET", "REQUIRED"])];
-        rows.extend(outline.secrets.iter().map(|secret| {
+    for (title, list) in [("SECRET", &outline.secrets), ("SSH", &outline.ssh)] {
+        if list.is_empty() {
+            continue;
+        }
+        let mut rows = vec![heading(&[title, "REQUIRED"])];
+        rows.extend(list.iter().map(|secret| {
             let required = if secret.required { "true" } else { "" };
             vec![secret.id.clone(), required.to_owned()]
         }));
