@@ -91,17 +91,17 @@ impl Scope<'_, '_> {
             kind: "bind".to_owned(),
             ..Fields::default()
         };
-        for (key, value) in &flag.fields {
-            let value = match value {
+        for field in &flag.fields {
+            let value = match &field.value {
                 Some(value) => Some(self.expand(&Word {
                     text: value.clone(),
-                    span: flag.span,
+                    span: field.span,
                 })?),
                 None => None,
             };
             fields
-                .set(key, value.as_deref())
-                .map_err(|error| error.at(flag.span))?;
+                .set(&field.key, value.as_deref())
+                .map_err(|error| error.at(field.span))?;
         }
         Ok(fields)
     }
@@ -375,9 +375,10 @@ fn check(fields: &Fields, flag: &MountFlag) -> Result<(), Diagnostic> {
     let kind = fields.kind.as_str();
     let error = |message: String| Err(Diagnostic::error(message, flag.span));
     for (key, kinds) in KEYS_OF_SOME {
-        let given = flag.fields.iter().any(|(given, _)| given == key);
-        if given && !kinds.contains(&kind) {
-            return error(format!("unexpected key `{key}` for mount type `{kind}`"));
+        let given = flag.fields.iter().find(|field| field.key == key);
+        if let Some(field) = given.filter(|_| !kinds.contains(&kind)) {
+            let message = format!("unexpected key `{key}` for mount type `{kind}`");
+            return Err(Diagnostic::error(message, field.span));
         }
     }
     if kind == "ssh" && flag.from.is_some() {

@@ -160,10 +160,19 @@ pub(crate) struct RunFlags {
 /// A `--mount`: its fields, nothing expanded.
 #[derive(Debug, Clone)]
 pub(crate) struct MountFlag {
-    /// Keys in lower case, and values where there is a `=`.
-    pub(crate) fields: Vec<(String, Option<String>)>,
+    pub(crate) fields: Vec<MountField>,
     /// `from`, which may hold no variable.
     pub(crate) from: Option<String>,
+    pub(crate) span: Span,
+}
+
+/// A field of a `--mount`.
+#[derive(Debug, Clone)]
+pub(crate) struct MountField {
+    /// In lower case.
+    pub(crate) key: String,
+    /// What is behind the `=`, if there is one.
+    pub(crate) value: Option<String>,
     pub(crate) span: Span,
 }
 

@@ -1,10 +1,13 @@
 //! `RUN` and its flags.
 
-use super::ast::{Kind, MountFlag, RunFlags};
+use std::ops::Range;
+
+use super::ast::{Kind, MountField, MountFlag, RunFlags};
 use super::flags::Takes;
 use super::instruction::Request;
 use super::logical::Word;
 use crate::diagnostic::Diagnostic;
+use crate::span::Span;
 
 pub(super) const FLAGS: [(&str, Takes); 4] = [
     ("device", Takes::Values),
@@ -36,7 +39,8 @@ pub(super) fn parse(request: &Request<'_>) -> Result<Kind, Diagnostic> {
 fn mount(flag: &Word) -> Result<MountFlag, Diagnostic> {
     let mut fields = Vec::new();
     let mut from = None;
-    for field in comma_separated(flag)? {
+    for (field, place) in comma_separated(flag)? {
+        let span = span_of(flag, &place);
         let (key, value) = match field.split_once('=') {
             Some((key, value)) => (key.to_lowercase(), Some(value.to_owned())),
             None => (field.to_lowercase(), None),
@@ -45,15 +49,14 @@ fn mount(flag: &Word) -> Result<MountFlag, Diagnostic> {
             && key == "from"
         {
             if value.trim_end_matches('$').contains('$') {
-                return Err(Diagnostic::error(
-                    "`from` doesn't support variable expansion",
-                    flag.span,
-                )
-                .with_help("define an alias stage instead: `FROM $image AS name`"));
+                return Err(
+                    Diagnostic::error("`from` doesn't support variable expansion", span)
+                        .with_help("define an alias stage instead: `FROM $image AS name`"),
+                );
             }
             from = Some(value.clone()).filter(|value| !value.is_empty());
         } else {
-            fields.push((key, value));
+            fields.push(MountField { key, value, span });
         }
     }
     Ok(MountFlag {
@@ -63,8 +66,19 @@ fn mount(flag: &Word) -> Result<MountFlag, Diagnostic> {
     })
 }
 
-/// The fields of one line of comma-separated values.
-fn comma_separated(flag: &Word) -> Result<Vec<String>, Diagnostic> {
+/// Where a part of a flag's value stands: within the flag if that is written as it reads, without quotes or escapes.
+fn span_of(flag: &Word, part: &Range<usize>) -> Span {
+    let Span { start, end } = flag.span;
+    let written = (end - start) as usize;
+    if written != "--mount=".len() + flag.text.len() {
+        return flag.span;
+    }
+    let value = end - flag.text.len() as u32;
+    Span::new(value + part.start as u32, value + part.end as u32)
+}
+
+/// The fields of one line of comma-separated values, and where in it they are.
+fn comma_separated(flag: &Word) -> Result<Vec<(String, Range<usize>)>, Diagnostic> {
     let mut fields = Vec::new();
     let mut rest = Some(flag.text.as_str());
     while let Some(text) = rest {
@@ -74,7 +88,9 @@ fn comma_separated(flag: &Word) -> Result<Vec<String>, Diagnostic> {
                 flag.span,
             )
         })?;
-        fields.push(field);
+        let behind_field = behind.map_or(0, |behind| behind.len() + 1);
+        let start = flag.text.len() - text.len();
+        fields.push((field, start..flag.text.len() - behind_field));
         rest = behind;
     }
     Ok(fields)
@@ -112,14 +128,14 @@ fn first_field(text: &str) -> Result<(String, Option<&str>), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::span::Span;
 
     fn fields(text: &str) -> Option<Vec<String>> {
         let word = Word {
             text: text.to_owned(),
             span: Span::default(),
         };
-        comma_separated(&word).ok()
+        let fields = comma_separated(&word).ok()?;
+        Some(fields.into_iter().map(|(field, _)| field).collect())
     }
 
     #[test]
