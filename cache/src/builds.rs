@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, IoContext as _, optional};
 use crate::record::{self, Record};
-use crate::store::{entries, publish};
+use crate::store::entries;
 use crate::{Bucket, Store, names};
 
 /// How long each build is remembered.
@@ -127,7 +127,8 @@ impl<'a> Builds<'a> {
         log: Option<PathBuf>,
     ) -> Result<(), Error> {
         if let Some(log) = log {
-            publish(&log, &self.path(Bucket::BuildLogs, name))?;
+            self.store
+                .publish(&log, &self.path(Bucket::BuildLogs, name))?;
         }
         let path = self.path(Bucket::Builds, name);
         self.store.write_record(&path, &Build(build))?;

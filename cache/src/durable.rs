@@ -24,7 +24,6 @@ use sha2::{Digest as _, Sha256};
 use crate::Store;
 use crate::error::{Error, IoContext as _, optional};
 use crate::layers::Layer;
-use crate::store::publish;
 
 /// Tars of this many bytes or more begin their way to the disk as soon as they are written.
 const LARGE: u64 = 4 << 20;
@@ -87,7 +86,7 @@ impl Store {
         let published = File::open(&temporary)
             .at("open", &temporary)
             .and_then(|file| sync(&file, &temporary).map(|()| file))
-            .and_then(|file| publish(&temporary, path).map(|()| file));
+            .and_then(|file| self.publish(&temporary, path).map(|()| file));
         // Not what has this path by then, which another may have put there.
         let file = published.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
         sync_all(&self.directories_to(path).map(Path::to_owned).collect())?;
@@ -103,7 +102,7 @@ impl Store {
     }
 
     /// The directories of the store that lead to a file.
-    fn directories_to<'a>(&self, file: &'a Path) -> impl Iterator<Item = &'a Path> {
+    pub(crate) fn directories_to<'a>(&self, file: &'a Path) -> impl Iterator<Item = &'a Path> {
         let above = file.ancestors().skip(1);
         above.take_while(|directory| directory.starts_with(self.root()))
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, IoContext as _, optional};
 use crate::lock::{Mode, Range, RangeLock};
 use crate::record::{self, Record};
-use crate::store::{entries, with_parents};
+use crate::store::entries;
 use crate::{Bucket, Store, durable, names};
 
 /// The layers of a store.
@@ -252,7 +252,10 @@ impl LayerDraft {
     /// Renames the draft into place. A layer there that is not whole gives way.
     fn place(&self, diff_id: &DiffId, directory: &Path) -> Result<(), Error> {
         loop {
-            match with_parents(directory, || fs::rename(&self.directory, directory)) {
+            match self
+                .store
+                .with_parents(directory, || fs::rename(&self.directory, directory))
+            {
                 Err(error) if is_occupied(&error) => {
                     if self.store.layers().get(diff_id)?.is_some() {
                         return Ok(());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, IoContext as _};
 use crate::lock::{Mode, Range, RangeLock};
 use crate::record::{self, Record};
-use crate::store::{entries, publish};
+use crate::store::entries;
 use crate::{Bucket, Store, names};
 
 /// The first pause while a directory is only to be had by waiting.
@@ -210,7 +210,7 @@ impl MountLease {
         let Some(place) = self.unpublished.take() else {
             return Ok(self);
         };
-        if let Err(error) = publish(&self.directory, &place) {
+        if let Err(error) = self.store.publish(&self.directory, &place) {
             self.unpublished = Some(place);
             return Err(error);
         }

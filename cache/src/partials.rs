@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::error::{Error, IoContext as _, optional};
-use crate::store::{entries, with_parents};
+use crate::store::entries;
 use crate::{Bucket, Store};
 
 /// What nobody has gone on with for so long is removed.
@@ -56,7 +56,7 @@ impl<'a> Partials<'a> {
             let options = options.read(true).write(true).create(true).truncate(false);
             options.open(&path)
         };
-        let file = with_parents(&path, open).at("open", &path)?;
+        let file = self.store.with_parents(&path, open).at("open", &path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             result => result.map_err(io::Error::from).at("lock", &path)?,

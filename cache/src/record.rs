@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, IoContext as _, optional};
-use crate::store::{entries, publish};
+use crate::store::entries;
 use crate::{Bucket, Store};
 
 /// Longer records are not read.
@@ -87,7 +87,7 @@ impl Store {
                 let taken = self.take(&path)?;
                 if read::<R>(&taken)?.is_some_and(|record| is_there(&record)) {
                     // If others have swept it by now it is lost, and made again.
-                    publish(&taken, &path).ok();
+                    self.publish(&taken, &path).ok();
                 }
             }
         }

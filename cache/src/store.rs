@@ -240,7 +240,39 @@ impl Store {
     /// Writes a file: whole or not at all, in place of an earlier one.
     pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let temporary = self.temporary_file(bytes)?;
-        publish(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary)))
+        self.publish(&temporary, path)
+            .inspect_err(|_| drop(fs::remove_file(&temporary)))
+    }
+
+    /// Renames something made under a temporary name to where it belongs.
+    pub(crate) fn publish(&self, temporary: &Path, path: &Path) -> Result<(), Error> {
+        self.with_parents(path, || fs::rename(temporary, path))
+            .at("create", path)
+    }
+
+    /// Does something that makes `path`, and if the directories of the store above it turn out to be absent, again with
+    /// them. The store's own is not made again: who removed it while others work on it wants it to be gone.
+    pub(crate) fn with_parents<T>(
+        &self,
+        path: &Path,
+        make: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let first = make();
+        if !first
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        {
+            return first;
+        }
+        let above: Vec<_> = self.directories_to(path).collect();
+        // The last is the store's own.
+        for directory in above.iter().rev().skip(1) {
+            match fs::create_dir(directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        make()
     }
 
     /// A new file with these bytes under a temporary name.
@@ -253,7 +285,7 @@ impl Store {
                 .mode(0o644)
                 .open(&path)
         };
-        let mut file = with_parents(&path, open).at("create", &path)?;
+        let mut file = self.with_parents(&path, open).at("create", &path)?;
         if let Err(error) = file.write_all(bytes) {
             // On a full disk nothing may be left that takes space.
             fs::remove_file(&path).ok();
@@ -265,7 +297,8 @@ impl Store {
     /// A new directory in a bucket, under a name that shows that this process owns it.
     pub(crate) fn new_directory(&self, bucket: Bucket) -> Result<PathBuf, Error> {
         let path = self.fresh_name(bucket);
-        with_parents(&path, || fs::create_dir(&path)).at("create", &path)?;
+        self.with_parents(&path, || fs::create_dir(&path))
+            .at("create", &path)?;
         Ok(path)
     }
 
@@ -360,22 +393,6 @@ pub(crate) fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     entries
         .map(|entry| entry.map(|entry| entry.path()).at("list", directory))
         .collect()
-}
-
-/// Renames something made under a temporary name to where it belongs.
-pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<(), Error> {
-    with_parents(path, || fs::rename(temporary, path)).at("create", path)
-}
-
-/// Does something that makes `path`, and if the directories above it turn out to be absent, again with them.
-pub(crate) fn with_parents<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    match (make(), path.parent()) {
-        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(parent)?;
-            make()
-        }
-        (result, _) => result,
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext as _, optional};
-use crate::store::{entries, with_parents};
+use crate::store::entries;
 use crate::{Bucket, Store};
 
 /// What [`Store::sweep`] did.
@@ -27,7 +27,15 @@ impl Store {
     /// The same, and gives the place in the trash, where there may be nothing.
     pub(crate) fn take(&self, path: &Path) -> Result<PathBuf, Error> {
         let trash = self.fresh_name(Bucket::Trash);
-        match with_existing_parents(&trash, path, || fs::rename(path, &trash)) {
+        let rename = || fs::rename(path, &trash);
+        let renamed = match rename() {
+            // What is absent may be the file or the trash.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::symlink_metadata(path).and_then(|_| self.with_parents(&trash, rename))
+            }
+            renamed => renamed,
+        };
+        match renamed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(trash),
             result => result.at("remove", path).map(|()| trash),
         }
@@ -51,21 +59,6 @@ impl Store {
             }
         }
         Ok(swept)
-    }
-}
-
-/// The same for a rename from `source`, whose absence is told apart from that of the directories.
-fn with_existing_parents(
-    path: &Path,
-    source: &Path,
-    rename: impl Fn() -> io::Result<()>,
-) -> io::Result<()> {
-    match rename() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::symlink_metadata(source)?;
-            with_parents(path, rename)
-        }
-        result => result,
     }
 }
 

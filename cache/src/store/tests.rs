@@ -88,6 +88,21 @@ fn a_store_is_made_once_and_opened_again() {
 }
 
 #[test]
+fn a_store_that_was_removed_is_not_made_again_by_those_who_used_it() {
+    let (_directory, store) = new();
+    fs::remove_dir_all(store.root()).unwrap();
+    assert!(
+        store.temporary_directory().is_err()
+            && store.write(&store.root().join("pins-v1/x"), b"").is_err()
+    );
+    assert!(!store.root().exists());
+    Store::open(store.root()).unwrap();
+    store
+        .write(&store.root().join("blobs/sha256/x"), b"")
+        .unwrap();
+}
+
+#[test]
 fn a_version_that_a_power_failure_emptied_is_written_again() {
     let (_directory, store) = new();
     fs::write(store.version_file(), "").unwrap();
