@@ -58,6 +58,24 @@ fn a_held_cgroup_survives_the_sweep_and_a_left_one_does_not() {
 }
 
 #[test]
+fn cgroups_of_threads_are_of_no_use() {
+    let hierarchy = Hierarchy::find().unwrap();
+    if hierarchy.version != Version::Unified {
+        return;
+    }
+    let name = format!("rbuild-test-threads-{}", std::process::id());
+    let threads = hierarchy.mount_point.join(name);
+    std::fs::create_dir(&threads).unwrap();
+    std::fs::write(threads.join("cgroup.type"), "threaded").unwrap();
+    let below = threads.join(COMMON);
+    let own = Own::new(&hierarchy, &below, Devices::Few).map(|own| own.path);
+    let left = below.exists();
+    rmdir(&threads).unwrap();
+    assert_eq!(own, Err(Errno::OPNOTSUPP));
+    assert!(!left);
+}
+
+#[test]
 fn the_old_policy_can_be_set() {
     let old = Path::new("/sys/fs/cgroup/devices");
     if !old.is_dir() {
