@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rbuild_frontend as frontend;
 use rbuild_frontend::diagnostic::{Diagnostic, render};
 use rbuild_frontend::plan::{BaseImage, ContainerConfig};
-use rbuild_frontend::{Lowering, Options, SourceText};
+use rbuild_frontend::{Check, Dockerfile, Lowering, Options, Outlining, SourceText};
 
 /// Parses, lowers with made-up images, and renders every finding.
 fn swallow(bytes: &[u8]) {
@@ -25,6 +25,7 @@ fn swallow(bytes: &[u8]) {
             return;
         }
     };
+    examine(dockerfile, &parsed.text);
     let mut images = BTreeMap::new();
     for _ in 0..20 {
         match frontend::lower(dockerfile, &Options::default(), &images) {
@@ -41,6 +42,29 @@ fn swallow(bytes: &[u8]) {
         }
     }
     panic!("lowering asks for images without end");
+}
+
+/// Checks, outlines and lists targets, and renders every finding.
+fn examine(dockerfile: &Dockerfile, text: &SourceText) {
+    let options = Options::default();
+    assert!(!frontend::targets(dockerfile).is_empty());
+    let mut images = BTreeMap::new();
+    for _ in 0..20 {
+        let asked = match frontend::check(dockerfile, text, &options, &images) {
+            Check::Done(checked) => {
+                for item in checked.errors.iter().chain(&checked.warnings) {
+                    assert!(render(item, text, true).contains(&item.message));
+                }
+                match frontend::outline(dockerfile, &options, &images) {
+                    Ok(Outlining::Needs(needs)) => needs,
+                    Ok(Outlining::Done(_)) | Err(_) => return,
+                }
+            }
+            Check::Needs(needs) => needs,
+        };
+        images.extend(asked.into_iter().map(|need| (need.image, image())));
+    }
+    panic!("a check asks for images without end");
 }
 
 /// A base with triggers that ask for more images.
@@ -121,6 +145,58 @@ const PIECES: [&str; 62] = [
     "NONE",
 ];
 
+/// Pieces that scripts are made of.
+const SHELL_PIECES: [&str; 48] = [
+    "a ",
+    "cd ",
+    "rm -rf ",
+    "apt-get ",
+    "install ",
+    "update ",
+    "curl ",
+    "set -e",
+    "-o ",
+    "pipefail ",
+    "if ",
+    "then ",
+    "else ",
+    "fi ",
+    "while ",
+    "do ",
+    "done ",
+    "for f in ",
+    "case x in ",
+    "esac ",
+    "a) ",
+    ";; ",
+    "; ",
+    "&& ",
+    "|| ",
+    "| ",
+    "& ",
+    "( ",
+    ") ",
+    "{ ",
+    "} ",
+    "[[ ",
+    "]] ",
+    "$(",
+    "$((",
+    "))",
+    "`",
+    "${",
+    "}",
+    "$x",
+    "\"",
+    "'",
+    "\\",
+    "\\\n",
+    "\n",
+    "<<E ",
+    "> ",
+    "é",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -137,6 +213,14 @@ proptest! {
     #[test]
     fn any_pieces(pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..60)) {
         swallow(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn any_script(
+        pieces in proptest::collection::vec(proptest::sample::select(&SHELL_PIECES[..]), 0..40),
+    ) {
+        let script = pieces.concat();
+        swallow(format!("FROM busybox\nRUN {script}\nRUN <<EOF\n{script}\nEOF\n").as_bytes());
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub(crate) fn shortened(text: &str) -> String {
 }
 
 /// The most findings of one severity that are kept: a text of nothing but mistakes must not fill the memory.
-const MAX_FINDINGS: usize = 200;
+pub(crate) const MAX_FINDINGS: usize = 200;
 
 /// Collects findings while work goes on: errors, and of the rules' findings those that are wanted.
 #[derive(Debug, Default)]

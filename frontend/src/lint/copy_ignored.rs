@@ -1,7 +1,7 @@
 //! `CopyIgnoredFile`: a source of `COPY` or `ADD` that the ignore file leaves out.
 
 use super::rule::{Group, Rule};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, MAX_FINDINGS};
 use crate::ignore::Ignore;
 use crate::plan::{CopyItem, Plan, Source, StepKind};
 use crate::span::Span;
@@ -35,7 +35,7 @@ pub(super) fn findings(dockerfile: &Dockerfile, plan: &Plan, ignore: &Ignore) ->
         let (Source::Context, Some(span)) = (&copy.from, step.span) else {
             continue;
         };
-        let (verb, places) = written(dockerfile, span);
+        let mut ignored = Vec::new();
         for (number, item) in copy.items.iter().enumerate() {
             let path = match item {
                 CopyItem::Path(path) => path.clone(),
@@ -43,14 +43,27 @@ pub(super) fn findings(dockerfile: &Dockerfile, plan: &Plan, ignore: &Ignore) ->
                 CopyItem::Parents { pivot, pattern } => format!("{pivot}/{pattern}"),
                 CopyItem::Inline { .. } | CopyItem::Remote { .. } => continue,
             };
-            let path = if path.is_empty() { "." } else { &path };
+            let path = if path.is_empty() {
+                ".".to_owned()
+            } else {
+                path
+            };
             if ignore.excluded(path.as_bytes()) {
-                let message = format!(
-                    "Attempting to {verb} file \"{path}\" that is excluded by .dockerignore"
-                );
-                let place = places.get(number).copied().unwrap_or(span);
-                findings.push(RULE.finding(message, place));
+                ignored.push((number, path));
             }
+        }
+        if ignored.is_empty() {
+            continue;
+        }
+        let (verb, places) = written(dockerfile, span);
+        for (number, path) in ignored {
+            let message =
+                format!("Attempting to {verb} file \"{path}\" that is excluded by .dockerignore");
+            let place = places.get(number).copied().unwrap_or(span);
+            findings.push(RULE.finding(message, place));
+        }
+        if findings.len() >= MAX_FINDINGS {
+            break;
         }
     }
     findings

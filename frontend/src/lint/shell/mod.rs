@@ -45,6 +45,9 @@ mod rules {
     ];
 }
 
+/// How many names of variables stages take over of their bases in all: short files can ask for very many.
+const MAX_INHERITED: usize = 100_000;
+
 /// What is known of a stage where an instruction stands.
 #[derive(Debug, Clone)]
 struct Stage {
@@ -61,10 +64,18 @@ pub(crate) fn check(
     findings: &mut Findings,
 ) {
     let escape = dockerfile.directives.escape;
+    let mut budget = MAX_INHERITED;
     let global = Values::of_globals(&dockerfile.global_args, escape);
     let mut named: BTreeMap<&str, Stage> = BTreeMap::new();
     for (number, written) in dockerfile.stages.iter().enumerate() {
         let base = named.get(written.base.text.to_lowercase().as_str());
+        // Without its values a stage is checked more strictly, no more.
+        let base = base.filter(|base| {
+            let size = base.values.size();
+            let fits = size <= budget;
+            budget -= if fits { size } else { 0 };
+            fits
+        });
         let mut stage = base.cloned().unwrap_or_else(|| {
             let base = bases.get(number).and_then(Option::as_ref);
             Stage {

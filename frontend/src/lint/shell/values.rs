@@ -31,6 +31,11 @@ impl Values {
         self.0.contains(name)
     }
 
+    /// How many there are.
+    pub(super) fn size(&self) -> usize {
+        self.0.len()
+    }
+
     /// Those of `NAME=value` entries.
     pub(super) fn of_environment(entries: &[String]) -> Self {
         let mut values = Self::default();
