@@ -101,6 +101,7 @@ impl<'a> Need<'a> {
             | Command::History(_)
             | Command::Builds(_)
             | Command::Explain(_)
+            | Command::Graph(_)
             | Command::Save(_)
             | Command::Load(_)
             | Command::Version => Self::Nothing,

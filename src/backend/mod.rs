@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::build::examine::{Described, Outline, Target};
-use engine::build::{Debug, ForeseenStep};
+use engine::build::{Debug, Drawing, ForeseenStep};
 use engine::builds::{self, BuildRecord, Explanation};
 use engine::containers::TerminalSize;
 use engine::event::Listener;
@@ -58,6 +58,13 @@ pub(crate) trait Backend: Sized {
         args: Vec<String>,
         tty: Option<TerminalSize>,
     ) -> Result<Attached<Self::Process>, BackendError>;
+
+    /// Draws the graph of a build.
+    async fn draw(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Drawing, BackendError>;
 
     /// Builds twice without the cache and compares the images.
     async fn verify(

@@ -9,8 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    build, builds, containers, debug, du, exec, explain, history, images, inspect, login, logs,
-    prune, pull, push, run, save, stop, store,
+    build, builds, containers, debug, du, exec, explain, graph, history, images, inspect, login,
+    logs, prune, pull, push, run, save, stop, store,
 };
 
 /// Builds Dockerfiles: in parallel, from cache, without a daemon; and runs the result
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Builds(builds::BuildsCommand),
     /// Tell why the steps of a build ran: what had changed since their last results
     Explain(explain::ExplainArgs),
+    /// Draw the graph of a build: its stages, steps, and what they have of each other
+    Graph(Box<graph::GraphArgs>),
     /// Build what a step needs, and open a terminal where it would run
     Debug(Box<debug::DebugArgs>),
     /// Run a command in a new container

@@ -185,7 +185,7 @@ pub(crate) async fn run<B: Backend>(args: BuildArgs, cx: &mut Context<'_, B>) ->
 }
 
 /// How the progress is shown, if the flags say so.
-fn mode(args: &BuildArgs) -> Option<Mode> {
+pub(super) fn mode(args: &BuildArgs) -> Option<Mode> {
     if args.quiet {
         Some(Mode::Quiet)
     } else {
@@ -194,7 +194,7 @@ fn mode(args: &BuildArgs) -> Option<Mode> {
 }
 
 /// The Dockerfile on standard input, if it is there.
-async fn typed(args: &BuildArgs) -> Result<Option<Vec<u8>>, Error> {
+pub(super) async fn typed(args: &BuildArgs) -> Result<Option<Vec<u8>>, Error> {
     match &args.file {
         Some(path) if path == Path::new("-") => Ok(Some(interruptible(typed_dockerfile()).await?)),
         _ => Ok(None),
@@ -334,7 +334,7 @@ fn check_files(args: &BuildArgs) -> Result<(), Error> {
 /// Turns flags into a request.
 ///
 /// `typed` is the Dockerfile on standard input, if it is there.
-fn request(
+pub(super) fn request(
     args: BuildArgs,
     settings: &Settings,
     typed: Option<Vec<u8>>,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use engine::build::examine::{Described, Outline, Target};
-use engine::build::{Debug, ForeseenStep};
+use engine::build::{Debug, Drawing, ForeseenStep};
 use engine::builds::{self, BuildRecord, Explanation};
 use engine::containers::TerminalSize;
 use engine::event::{Listener, Stream};
@@ -301,6 +301,14 @@ impl Backend for Fake {
             process: Over(Ended::Exited(7)),
             streams: Streams::default(),
         })
+    }
+
+    async fn draw(
+        &self,
+        _request: BuildRequest,
+        _listener: Arc<dyn Listener>,
+    ) -> Result<Drawing, BackendError> {
+        Ok(Drawing::default())
     }
 
     async fn verify(

@@ -10,6 +10,7 @@ pub(crate) mod du;
 pub(crate) mod exec;
 pub(crate) mod explain;
 mod filter;
+pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod info;
@@ -62,6 +63,7 @@ pub(crate) async fn dispatch<B: Backend>(
         Command::Build(args) => build::run(*args, cx).await,
         Command::Builds(command) => builds::run(command, cx).await,
         Command::Debug(args) => debug::run(*args, cx).await,
+        Command::Graph(args) => graph::run(*args, cx).await,
         Command::Explain(args) => explain::run(&args, cx).await,
         Command::Run(args) => run::run(*args, cx).await,
         Command::Exec(args) => exec::run(args, cx).await,

@@ -110,3 +110,60 @@ fn times_count_when_nothing_else_differs() {
     outcome.says(&["modified:", "SOURCE_DATE_EPOCH"]);
     outcome.failed_with(1);
 }
+
+#[test]
+fn the_graph_shows_stages_that_the_target_does_not_need() {
+    let rbuild = rbuild();
+    let context = Context::new(
+        "FROM @busybox AS base\nRUN echo base\nFROM nowhere.example/unknown:1 AS unused\nRUN echo unused\n\
+         FROM base\nCOPY --from=base /bin /b\nRUN --mount=from=base,target=/m ls /m\n",
+    );
+    let path = context.path().to_str().expect("scratch paths are UTF-8");
+    let graph = |format: &str| {
+        let outcome = rbuild.run(["graph", "--progress=none", "--format", format, path]);
+        outcome.succeeded().to_owned()
+    };
+    let drawn: serde_json::Value = serde_json::from_str(&graph("json")).expect("an object");
+    let steps = drawn["Steps"].as_array().expect("a list");
+    let number = |part: &str| {
+        let is_it = |step: &serde_json::Value| {
+            step["Name"]
+                .as_str()
+                .is_some_and(|name| name.contains(part))
+        };
+        steps
+            .iter()
+            .position(is_it)
+            .unwrap_or_else(|| panic!("no step `{part}` in {drawn:#}"))
+    };
+    let (base, unused, copy, run) = (
+        number("echo base"),
+        number("echo unused"),
+        number("COPY"),
+        number("ls /m"),
+    );
+    assert_eq!(steps[unused]["Needed"], false);
+    assert_eq!(steps[unused]["Line"], 4);
+    assert_eq!(
+        (&steps[base]["Needed"], &steps[run]["Target"]),
+        (&true.into(), &true.into())
+    );
+    let edges = drawn["Edges"].as_array().expect("a list");
+    for (from, to, kind) in [
+        (base, copy, "extends"),
+        (base, copy, "copies"),
+        (copy, run, "extends"),
+        (base, run, "mounts"),
+    ] {
+        let edge = serde_json::json!({"From": from, "To": to, "Kind": kind});
+        assert!(edges.contains(&edge), "no {edge} in {drawn:#}");
+    }
+    assert!(graph("dot").starts_with("digraph build {"));
+    assert!(graph("mermaid").starts_with("flowchart TD"));
+    assert!(graph("svg").starts_with("<svg "));
+    assert_eq!(
+        rbuild.run(["images", "-q"]).succeeded(),
+        "",
+        "nothing is fetched"
+    );
+}

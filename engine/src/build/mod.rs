@@ -7,6 +7,7 @@ mod actions;
 mod assemble;
 mod context;
 mod debug;
+mod draw;
 pub mod examine;
 mod file;
 mod foresee;
@@ -40,6 +41,7 @@ use layer::Digest;
 
 pub use self::context::{ContextError, NamedContext};
 pub use self::debug::{Debug, Debugged, Session};
+pub use self::draw::{Drawing, DrawnStep, Edge, EdgeKind};
 pub use self::foresee::{Fate, ForeseenStep};
 pub use self::request::{BuildRequest, Built, DockerfileSource, HostAddress};
 use self::resolve::Lowered;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use engine::build::examine::{Described, Outline, Target};
 use engine::build::{
-    Debug, DockerfileSource, ForeseenStep, Network, SecretSource, SecretValue, Secrets, Session,
-    SshAgents,
+    Debug, DockerfileSource, Drawing, ForeseenStep, Network, SecretSource, SecretValue, Secrets,
+    Session, SshAgents,
 };
 use engine::event::Listener;
 use engine::output::{Destination, Output, OutputSpec};
@@ -44,6 +44,17 @@ pub(super) async fn debug(
         Found::Finished(built) => Debugged::Finished(told(built)),
         Found::Failed(error, session) => Debugged::Failed(failure(error, colors), session),
     })
+}
+
+/// Draws the graph of a build.
+pub(super) async fn draw(
+    engine: &Engine,
+    request: BuildRequest,
+    listener: Arc<dyn Listener>,
+    colors: bool,
+) -> Result<Drawing, BackendError> {
+    let drawn = engine.draw(to_engine(request)?, listener).await;
+    drawn.map_err(|error| failure(error, colors))
 }
 
 /// Builds twice and compares.

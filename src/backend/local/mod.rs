@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::build::examine::{Described, Outline, Target};
-use engine::build::{Debug, ForeseenStep, Session};
+use engine::build::{Debug, Drawing, ForeseenStep, Session};
 use engine::builds::{BuildRecord, Explanation};
 use engine::containers::TerminalSize;
 use engine::event::Listener;
@@ -107,6 +107,14 @@ impl Backend for Local {
         tty: Option<TerminalSize>,
     ) -> Result<Attached<Self::Process>, BackendError> {
         containers::enter(session, args, tty).await
+    }
+
+    async fn draw(
+        &self,
+        request: BuildRequest,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Drawing, BackendError> {
+        build::draw(&self.engine, request, listener, self.colors).await
     }
 
     async fn verify(
