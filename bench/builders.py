@@ -7,6 +7,8 @@ import signal
 import subprocess
 import time
 
+from measure import Failed, Sample, timed, timed_at_once
+
 
 class Disk:
     """A journaled ext4 in a sparse file: every builder gets the same, and a fresh one for every cold run."""
@@ -33,12 +35,18 @@ class Disk:
                 raise SystemExit(f"{self.mount} stays mounted: {done.stderr}")
             time.sleep(0.1)
 
+    def close(self) -> None:
+        """Releases it for good."""
+        self.release()
+        self.image.unlink(missing_ok=True)
+
 
 class Builder:
     """A builder whose store is on a disk of its own."""
 
     name = ""
     environment: dict[str, str] = {}
+    is_rbuild = False
 
     def __init__(self, directory: pathlib.Path):
         self.disk = Disk(directory, self.name)
@@ -57,47 +65,97 @@ class Builder:
 
     def close(self) -> None:
         self.stop()
-        self.disk.release()
-        self.disk.image.unlink(missing_ok=True)
+        self.disk.close()
 
     def version(self) -> str:
         raise NotImplementedError
 
-    def build_command(self, context: pathlib.Path) -> list[str]:
+    def build_command(self, context: pathlib.Path, tag: str = "bench") -> list[str]:
         raise NotImplementedError
 
     def pull_command(self, image: str) -> list[str]:
         raise NotImplementedError
 
-    def build(self, context: pathlib.Path) -> float:
-        """Builds a context; gives the milliseconds that it took."""
+    def run_command(self, command: list[str]) -> list[str]:
+        """How the image that was built last runs a command, without network."""
+        raise NotImplementedError
+
+    def push_command(self, name: str, compression: str) -> list[str]:
+        raise Failed(f"{self.name} does not push {compression}")
+
+    def version_command(self) -> list[str]:
+        raise NotImplementedError
+
+    def build(self, context: pathlib.Path) -> Sample:
+        """Builds a context."""
         return self._timed(self.build_command(context))
 
-    def pull(self, image: str) -> float:
-        """Fetches an image; gives the milliseconds that it took."""
+    def build_at_once(self, contexts: list[pathlib.Path]) -> Sample:
+        """Builds contexts beside each other."""
+        return timed_at_once([self.build_command(context, context.name) for context in contexts], self.environment)
+
+    def build_and_push(self, context: pathlib.Path, name: str, compression: str) -> Sample:
+        """Builds a context and sends the image to a registry."""
+        push = self.push_command(name, compression)
+        return self._timed(self.build_command(context, name)) + self._timed(push)
+
+    def push(self, name: str, compression: str) -> Sample:
+        """Sends an image that was built."""
+        return self._timed(self.push_command(name, compression))
+
+    def pull(self, image: str) -> Sample:
+        """Fetches an image."""
         return self._timed(self.pull_command(image))
 
-    def _timed(self, command: list[str]) -> float:
-        start = time.monotonic()
-        run(command, self.environment)
-        return (time.monotonic() - start) * 1000
+    def run(self, command: list[str]) -> Sample:
+        """Runs a command in a container of the image that was built last."""
+        return self._timed(self.run_command(command))
+
+    def start_up(self) -> Sample:
+        """Has the program tell its version."""
+        return self._timed(self.version_command())
+
+    def _timed(self, command: list[str]) -> Sample:
+        return timed(command, self.environment)
 
 
 class Rbuild(Builder):
-    name = "rbuild"
+    is_rbuild = True
+    # What was pushed last.
+    pushed = pathlib.Path()
 
-    def __init__(self, directory: pathlib.Path, program: str):
+    def __init__(self, directory: pathlib.Path, program: str, name: str = "rbuild"):
+        self.name = name
         super().__init__(directory)
         self.program = [program, "--store", str(self.disk.mount)]
 
     def version(self) -> str:
         return run([self.program[0], "--version"]).split()[-1]
 
-    def build_command(self, context):
-        return [*self.program, "build", "-q", "-t", "bench", str(context)]
+    def build_command(self, context, tag="bench"):
+        return [*self.program, "build", "-q", "-t", tag, str(context)]
+
+    def build_and_push(self, context, name, compression):
+        self.pushed = context
+        return self._timed(self._push(context, name, compression))
+
+    def push(self, name, compression):
+        # `push` compresses with gzip; for others the build is asked again, which is what a pipeline does.
+        words = self._push(self.pushed, name, compression)
+        return self._timed([*self.program, "push", "-q", name] if compression == "gzip" else words)
+
+    def _push(self, context: pathlib.Path, name: str, compression: str) -> list[str]:
+        output = f"type=image,push=true,compression={compression}"
+        return [*self.program, "build", "-q", "-t", name, "--output", output, str(context)]
 
     def pull_command(self, image):
         return [*self.program, "pull", image]
+
+    def run_command(self, command):
+        return [*self.program, "run", "--rm", "--network", "none", "bench", *command]
+
+    def version_command(self):
+        return [self.program[0], "version"]
 
 
 class Buildah(Builder):
@@ -112,10 +170,22 @@ class Buildah(Builder):
     def version(self) -> str:
         return run(["buildah", "--version"]).split()[2]
 
-    def build_command(self, context):
+    def build_command(self, context, tag="bench"):
         # crun refuses hosts with both versions of control groups.
-        words = ["bud", "-q", "--layers", "--runtime=runc", "--tls-verify=false", "--jobs=0", "-t", "bench", str(context)]
+        words = ["bud", "-q", "--layers", "--runtime=runc", "--tls-verify=false", "--jobs=0", "-t", tag, str(context)]
         return self._command(*words)
+
+    def push_command(self, name, compression):
+        form = ["--format=oci", f"--compression-format={compression}"]
+        return self._command("push", "-q", "--tls-verify=false", *form, name)
+
+    def run_command(self, command):
+        # Its containers are podman's, on the same store.
+        podman = self._command("run", "--runtime=runc", "--cgroups=disabled", "--rm", "--network=none", "bench", *command)
+        return ["podman" if word == "buildah" else word for word in podman]
+
+    def version_command(self):
+        return ["buildah", "--version"]
 
     def pull_command(self, image):
         return self._command("pull", "-q", "--tls-verify=false", image)
@@ -156,19 +226,32 @@ class Docker(Builder):
     def version(self) -> str:
         return run(["dockerd", "--version"]).split()[2].rstrip(",")
 
-    def build_command(self, context):
-        return [self.client, "build", "-q", "--network=host", "-t", "bench", str(context)]
+    def build_command(self, context, tag="bench"):
+        return [self.client, "build", "-q", "--network=host", "-t", tag, str(context)]
+
+    def push_command(self, name, compression):
+        if compression != "gzip":
+            raise Failed(f"docker does not push {compression}")
+        return [self.client, "push", "-q", name]
+
+    def run_command(self, command):
+        return [self.client, "run", "--rm", "--network=none", "bench", *command]
+
+    def version_command(self):
+        return [self.client, "--version"]
 
     def pull_command(self, image):
         return [self.client, "pull", "-q", image]
 
 
-def found(directory: pathlib.Path, rbuild: str, names: list[str]) -> list[Builder]:
-    """The builders of `names` that are on this machine; rbuild is the program that is named."""
+def found(directory: pathlib.Path, rbuild: str, old: str | None, names: list[str]) -> list[Builder]:
+    """The builders of `names` that are on this machine; rbuild is the program that is named, and so is an older one."""
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
     builders: list[Builder] = []
     if "rbuild" in names and os.access(rbuild, os.X_OK):
         builders.append(Rbuild(directory, rbuild))
+    if old:
+        builders.append(Rbuild(directory, old, "old"))
     if "docker" in names and shutil.which("dockerd", path=path):
         builders.append(Docker(directory))
     if "buildah" in names and shutil.which("buildah", path=path):

@@ -1,6 +1,6 @@
 """The workloads: build contexts that are the same bytes on every machine.
 
-Each workload is a directory with a Dockerfile; `edit`, where there is one, changes one file of it.
+Each workload is a directory with a Dockerfile; `edit` changes one file of those in `EDITED`.
 """
 
 import pathlib
@@ -14,23 +14,28 @@ WHAT = {
     "w6": "8 stages, each sleeping 1 s",
     "t0": "no step at all",
     "t50": "50 times RUN true",
+    "r300": "300 RUN steps in a row",
+    "stages": "2,000 stages, each with a file of the one before",
+    "c500k": "COPY of 500,000 small files in 500 directories",
+    "one": "one RUN step",
+    "l1": "one layer",
+    "l60": "60 layers",
 }
+# What is changed for an edit.
+EDITED = {"w1": "src/f1000", "w3": "src/d7/m7/f7.txt"}
 
 
 def make(name: str, directory: pathlib.Path, base: str) -> None:
     """Writes a workload's context on top of the base image."""
     directory.mkdir(parents=True)
-    lines = MAKERS[name](directory, base)
+    maker = MAKERS["twenty"] if name.startswith("twenty-") else MAKERS[name]
+    lines = maker(directory, base)
     (directory / "Dockerfile").write_text("\n".join(lines) + "\n")
 
 
-def edit(name: str, directory: pathlib.Path, round_: int) -> bool:
-    """Changes one file, to other content in each round; false for a workload that has no file to change."""
-    changed = {"w1": "src/f1000", "w3": "src/d7/m7/f7.txt"}.get(name)
-    if changed is None:
-        return False
-    (directory / changed).write_text(f"edit {round_}\n")
-    return True
+def edit(name: str, directory: pathlib.Path, number: int) -> None:
+    """Changes one file, to other content for each number."""
+    (directory / EDITED[name]).write_text(f"edit {number}\n")
 
 
 def _stages(directory: pathlib.Path, base: str) -> list[str]:
@@ -91,6 +96,49 @@ def _trues(_directory: pathlib.Path, base: str) -> list[str]:
     return [f"FROM {base}", *["RUN true"] * 50]
 
 
+def _many_runs(_directory: pathlib.Path, base: str) -> list[str]:
+    return [f"FROM {base}", *(f"RUN echo {number} > /f{number}" for number in range(300))]
+
+
+def _many_stages(directory: pathlib.Path, _base: str) -> list[str]:
+    (directory / "file").write_text("file\n")
+    lines = ["FROM scratch AS s0", "COPY file /f0"]
+    for number in range(1, 2000):
+        lines += [f"FROM scratch AS s{number}", f"COPY --from=s{number - 1} /f{number - 1} /f{number}"]
+    return lines
+
+
+def _many_files(directory: pathlib.Path, _base: str) -> list[str]:
+    for part in range(500):
+        path = directory / f"src/d{part}"
+        path.mkdir(parents=True)
+        for number in range(1000):
+            (path / f"f{number}").write_text(f"{part} {number}\n")
+    return ["FROM scratch", "COPY src /src"]
+
+
+def _one(_directory: pathlib.Path, base: str) -> list[str]:
+    return [f"FROM {base}", "RUN echo one > /one"]
+
+
+def _layers(count: int):
+    """An image of so many layers, the base's being the first."""
+
+    def make_(directory: pathlib.Path, base: str) -> list[str]:
+        (directory / "file").write_text("file\n")
+        return [f"FROM {base}", *(f"COPY file /f{number}" for number in range(1, count)), 'CMD ["true"]']
+
+    return make_
+
+
+def _one_of_twenty(directory: pathlib.Path, base: str) -> list[str]:
+    source = random.Random(directory.name)
+    (directory / "src").mkdir()
+    for number in range(500):
+        (directory / f"src/f{number}").write_bytes(source.randbytes(4000))
+    return [f"FROM {base}", "COPY src /src", *(f"RUN cat /src/* | sha256sum > /sum{number}" for number in range(5))]
+
+
 MAKERS = {
     "w1": _stages,
     "w2": _runs,
@@ -99,4 +147,11 @@ MAKERS = {
     "w6": _parallel,
     "t0": _nothing,
     "t50": _trues,
+    "r300": _many_runs,
+    "stages": _many_stages,
+    "c500k": _many_files,
+    "one": _one,
+    "l1": _layers(1),
+    "l60": _layers(60),
+    "twenty": _one_of_twenty,
 }
