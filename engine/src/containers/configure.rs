@@ -72,6 +72,8 @@ pub(super) struct ChosenImage {
     pub(super) id: Digest,
     pub(super) layers: Vec<DiffId>,
     pub(super) config: ImageConfig,
+    /// Its layers, which no collector removes while they are held.
+    pub(super) held: Vec<cache::Layer>,
 }
 
 /// The configuration of a new container, still without a name.
@@ -84,6 +86,7 @@ pub(super) fn configure(
         id: image_id,
         layers,
         config: ImageConfig { config, .. },
+        ..
     } = image;
     let (entrypoint, command) = program(request, config.entrypoint, config.cmd)?;
     check_targets(&request.volumes)?;

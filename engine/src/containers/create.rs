@@ -30,7 +30,8 @@ impl Engine {
         if let Some(name) = name {
             self.check_free(name)?;
         }
-        let image = self.choose_image(request, listener).await?;
+        let mut image = self.choose_image(request, listener).await?;
+        let _held = std::mem::take(&mut image.held);
         let config = configure(request, ContainerId::random()?, image)?;
         self.keep_container(config, name)
     }
@@ -74,16 +75,19 @@ impl Engine {
                 id: image.id,
                 layers: image.layers,
                 config: image.config,
+                held: image.held,
             }));
         }
         let Some(image) = self.store().images().resolve(name)? else {
             return Ok(None);
         };
+        let held = self.hold_layers(name, &image.layers)?;
         let (_, config) = self.image_config(name, &image.id)?;
         Ok(Some(ChosenImage {
             id: image.id,
             layers: image.layers,
             config,
+            held,
         }))
     }
 
@@ -117,8 +121,7 @@ impl Engine {
             None => config.name = made_up_name(&names, &config.id)?,
         }
         ContainerDir::new(draft.to_owned()).create(config)?;
-        // From here on it keeps its layers by itself.
-        let _held = self.hold_layers(&config.image, &config.layers)?;
+        // From here on it keeps its layers by itself; until then its maker holds them.
         let _roots = self.store().share_roots()?;
         let place = self.container_dir(&config.id);
         publish(draft, place.path())

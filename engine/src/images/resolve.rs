@@ -28,7 +28,7 @@ pub struct ResolvedImage {
     /// Where it is in its registry; `None` for one that was found in the store.
     pub(super) remote: Option<Arc<RemoteImage>>,
     /// The layers of one that was found in the store, which keep it there.
-    _held: Vec<cache::Layer>,
+    pub(crate) held: Vec<cache::Layer>,
 }
 
 impl ResolvedImage {
@@ -76,7 +76,7 @@ impl Engine {
             config: remote.config.clone(),
             layers: remote.layers.iter().map(|layer| layer.diff_id).collect(),
             remote: Some(Arc::new(remote)),
-            _held: Vec::new(),
+            held: Vec::new(),
         })
     }
 
@@ -110,7 +110,7 @@ impl Engine {
             config: ImageConfig::parse(&reference.familiar(), &bytes)?,
             layers: image.layers,
             remote: None,
-            _held: held,
+            held,
         }))
     }
 

@@ -12,6 +12,7 @@ pub(in crate::containers) fn configured(
     let image = ChosenImage {
         id: Digest::of(b"image"),
         layers: Vec::new(),
+        held: Vec::new(),
         config: ImageConfig {
             config: defaults,
             ..ImageConfig::default()
