@@ -253,6 +253,22 @@ pub enum BuildError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The files that the build needs could not be fetched.
+    #[error("cannot load the build context `{context}`")]
+    Context {
+        /// Where they should come from.
+        context: String,
+        /// What went wrong.
+        source: Box<SourceError>,
+    },
+    /// The Dockerfile could not be fetched.
+    #[error("cannot load the Dockerfile `{url}`")]
+    RemoteDockerfile {
+        /// Where it should be.
+        url: String,
+        /// What went wrong.
+        source: Box<SourceError>,
+    },
     /// The Dockerfile has errors.
     #[error("the Dockerfile has errors")]
     Dockerfile(Diagnostics),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use engine::build::{Difference, Entitlement};
+use engine::build::{Difference, Entitlement, HttpSource, RemoteSource};
 
 use crate::args::build_context::BuildContextArg;
 use crate::args::host::HostArg;
@@ -18,8 +18,23 @@ pub(crate) enum Dockerfile {
     InContext,
     /// A file.
     File(PathBuf),
+    /// What a URL leads to.
+    Url(HttpSource),
     /// Text, as read from standard input.
     Text(Vec<u8>),
+}
+
+/// Where the files come from that a Dockerfile can copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BuildContext {
+    /// A directory.
+    Directory(PathBuf),
+    /// There are none.
+    Empty,
+    /// The archive on standard input, of which these bytes have been read.
+    Archive(Vec<u8>),
+    /// A repository, an archive at a URL, or a Dockerfile alone.
+    Remote(RemoteSource),
 }
 
 /// A secret, ready to be mounted.
@@ -63,7 +78,7 @@ pub(crate) struct Examined {
 /// What is to be built. The flags in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BuildRequest {
-    pub context: PathBuf,
+    pub context: BuildContext,
     pub contexts: Vec<BuildContextArg>,
     pub dockerfile: Dockerfile,
     pub tags: Vec<String>,

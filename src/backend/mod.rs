@@ -22,8 +22,8 @@ pub(crate) use containers::{
     LogQuery, Process, PullPolicy, RunRequest, Streams, VolumeMount,
 };
 pub(crate) use images::{
-    BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Examined, ImageDetail,
-    ImageSummary, Kept, Login, Pulled, Pushed, Removal, Secret, Verified,
+    BuildContext, BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Examined,
+    ImageDetail, ImageSummary, Kept, Login, Pulled, Pushed, Removal, Secret, Verified,
 };
 pub(crate) use local::Local;
 

@@ -1,6 +1,6 @@
 //! `rbuild build`: from the flags to a request, and from the result to what Docker's users expect of it.
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use engine::build::{Entitlement, ForeseenStep};
 use engine::event::Listener;
 use serde_json::json;
 
+use super::build_origin::{Typed, needs_ssh, origin, read_input};
 use super::debug::{OnError, Wish};
 use super::{Context, call, dry_run, verify};
 use crate::args::build_context::BuildContextArg;
@@ -21,28 +22,27 @@ use crate::args::secret::{SecretArg, SecretPlace};
 use crate::args::ssh::SshArg;
 use crate::args::ulimit::UlimitArg;
 use crate::args::{key_value, label, off};
-use crate::backend::{
-    Backend, BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Secret, Verified,
-};
+use crate::backend::{Backend, BuildRequest, Built, ContainerNetwork, Debugged, Secret, Verified};
 use crate::display::Mode;
 use crate::error::Error;
 use crate::settings::{SOURCE_DATE_EPOCH, SSH_AUTH_SOCK, Settings};
 use crate::signals::interruptible;
 use crate::timeline::Timeline;
 
-/// Largest Dockerfile taken from standard input.
-const MAX_DOCKERFILE: u64 = 16 << 20;
+/// The SSH agent that repositories are fetched with.
+const DEFAULT_AGENT: &str = "default";
 
 /// Flags of `rbuild build`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// The build context: a directory
+    /// The build context: a directory, the URL of a Git repository or of an archive, or `-` for an archive or a
+    /// Dockerfile on standard input
     #[arg(value_name = "PATH")]
     pub context: String,
     /// Name the image: `name[:tag]`; may be repeated
     #[arg(short, long = "tag", value_name = "NAME")]
     pub tags: Vec<String>,
-    /// The Dockerfile; `-` is standard input [default: Dockerfile in PATH]
+    /// The Dockerfile: a file, a URL, or `-` for standard input [default: Dockerfile in PATH]
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Have something else stand for a stage or an image: a directory, `docker-image://NAME`, a Git repository or a URL
@@ -193,12 +193,9 @@ pub(super) fn mode(args: &BuildArgs) -> Option<Mode> {
     }
 }
 
-/// The Dockerfile on standard input, if it is there.
-pub(super) async fn typed(args: &BuildArgs) -> Result<Option<Vec<u8>>, Error> {
-    match &args.file {
-        Some(path) if path == Path::new("-") => Ok(Some(interruptible(typed_dockerfile()).await?)),
-        _ => Ok(None),
-    }
+/// What stands on standard input, as far as it must be known.
+pub(super) async fn typed(args: &BuildArgs) -> Result<Typed, Error> {
+    interruptible(read_input(&args.context, args.file.as_deref())).await
 }
 
 /// Builds; with a step, only what that needs, to open it.
@@ -333,23 +330,30 @@ fn check_files(args: &BuildArgs) -> Result<(), Error> {
 
 /// Turns flags into a request.
 ///
-/// `typed` is the Dockerfile on standard input, if it is there.
+/// `typed` is what was found on standard input.
 pub(super) fn request(
     args: BuildArgs,
     settings: &Settings,
-    typed: Option<Vec<u8>>,
+    typed: Typed,
 ) -> Result<BuildRequest, Error> {
     check_platform(args.platform.as_deref())?;
-    let context = context(&args.context)?;
     let outputs = outputs(&args)?;
+    let (context, dockerfile) = origin(&args.context, args.file, &args.variables, typed)?;
+    let mut ssh = args.ssh;
+    // As with Docker, a context that needs an agent has the one there is.
+    if needs_ssh(&context)
+        && settings.lookup(SSH_AUTH_SOCK).is_some()
+        && ssh.iter().all(|agent| agent.id != DEFAULT_AGENT)
+    {
+        ssh.push(SshArg {
+            id: DEFAULT_AGENT.to_owned(),
+            socket: None,
+        });
+    }
     Ok(BuildRequest {
         context,
         contexts: args.contexts,
-        dockerfile: match args.file {
-            None => Dockerfile::InContext,
-            Some(path) if path == Path::new("-") => Dockerfile::Text(typed.unwrap_or_default()),
-            Some(path) => Dockerfile::File(path),
-        },
+        dockerfile,
         tags: args.tags,
         build_args: build_args(args.variables, settings),
         target: args.target,
@@ -363,52 +367,10 @@ pub(super) fn request(
         shared_memory: args.shm_size,
         limits: args.limits,
         secrets: secrets(args.secrets, settings)?,
-        ssh: agents(args.ssh, settings)?,
+        ssh: agents(ssh, settings)?,
         outputs,
         jobs: args.jobs.map(usize::from),
     })
-}
-
-fn context(path: &str) -> Result<PathBuf, Error> {
-    if path == "-" {
-        return Err(Error::Usage(
-            "a context on standard input is not supported yet: give a directory".to_owned(),
-        ));
-    }
-    let remote = [
-        "http://",
-        "https://",
-        "git://",
-        "git@",
-        "ssh://",
-        "github.com/",
-    ];
-    if remote.iter().any(|prefix| path.starts_with(prefix)) {
-        return Err(Error::Usage(format!(
-            "the remote context `{path}` is not supported yet: give a directory"
-        )));
-    }
-    Ok(path.into())
-}
-
-/// Reads the Dockerfile on standard input, on a thread that nobody waits for when a signal comes first.
-async fn typed_dockerfile() -> Result<Vec<u8>, Error> {
-    let read = tokio::task::spawn_blocking(|| {
-        let mut text = Vec::new();
-        let mut input = std::io::stdin().take(MAX_DOCKERFILE + 1);
-        input.read_to_end(&mut text).map(|_| text)
-    });
-    let read = read.await.unwrap_or_else(|error| Err(error.into()));
-    let text = read.map_err(|source| Error::Io {
-        action: "read the Dockerfile from standard input",
-        source,
-    })?;
-    if text.len() as u64 > MAX_DOCKERFILE {
-        return Err(Error::Usage(
-            "the Dockerfile on standard input is larger than 16 MiB".to_owned(),
-        ));
-    }
-    Ok(text)
 }
 
 /// Arguments without a value are taken from the environment, as is the time that everything built bears.

@@ -1,6 +1,7 @@
 //! From flags to requests.
 
 use super::*;
+use crate::backend::{BuildContext, Dockerfile};
 use crate::cli::{self, Command};
 use crate::commands::fake::{Fake, run_command};
 
@@ -23,7 +24,7 @@ fn requested(words: &[&str]) -> Result<BuildRequest, Error> {
     request(
         build_args_of(words),
         &settings,
-        Some(b"FROM scratch\n".to_vec()),
+        Typed::Dockerfile(b"FROM scratch\n".to_vec()),
     )
 }
 
@@ -68,7 +69,7 @@ fn flags_become_a_request() {
         ".",
     ])
     .expect("a request");
-    assert_eq!(request.context, PathBuf::from("."));
+    assert_eq!(request.context, BuildContext::Directory(".".into()));
     assert_eq!(
         request.dockerfile,
         Dockerfile::File("sub/Dockerfile".into())
@@ -133,21 +134,8 @@ fn push_and_load_are_outputs() {
 fn mistakes_are_usage_errors() {
     for (words, message) in [
         (
-            &["-"][..],
-            "a context on standard input is not supported yet",
-        ),
-        (&["https://example.com/x.git"], "the remote context"),
-        (
-            &["--ssh", "default", "."],
-            "SSH agent `default`: `SSH_AUTH_SOCK` is not set",
-        ),
-        (
-            &["--ssh", "a=/etc/passwd", "."],
-            "SSH agent `a`: `/etc/passwd` is not a socket",
-        ),
-        (
-            &["--ssh", "a=/nowhere", "."],
-            "SSH agent `a`: there is no socket `/nowhere`",
+            &["https://h/r.git#-x"][..],
+            "`-x` is not a valid Git reference",
         ),
         (&["--push", "."], "a name is needed to push"),
         (

@@ -26,6 +26,7 @@ mod powers;
 mod pushes;
 mod real;
 mod registries;
+mod remote_contexts;
 mod remote_files;
 mod remote_repositories;
 mod reproducible;

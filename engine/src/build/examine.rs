@@ -47,7 +47,7 @@ impl Engine {
     ) -> Result<Checked, BuildError> {
         let request = Arc::new(request);
         let progress = Progress::new(listener);
-        let dockerfile = match prepare::read_aside(&request, &progress).await {
+        let dockerfile = match prepare::read(self, &request, &progress).await {
             Ok(dockerfile) => dockerfile,
             Err(BuildError::Dockerfile(Diagnostics { items, source })) => {
                 return Ok(Checked {
@@ -128,7 +128,7 @@ impl Engine {
     ) -> Result<Described<Outline>, BuildError> {
         let request = Arc::new(request);
         let progress = Progress::new(listener);
-        let dockerfile = prepare::read_aside(&request, &progress).await?;
+        let dockerfile = prepare::read(self, &request, &progress).await?;
         let options = resolve::options(&request);
         let mut images = Images::default();
         loop {
@@ -156,7 +156,7 @@ impl Engine {
         listener: Arc<dyn Listener>,
     ) -> Result<Described<Vec<Target>>, BuildError> {
         let progress = Progress::new(listener);
-        let dockerfile = prepare::read_aside(&Arc::new(request), &progress).await?;
+        let dockerfile = prepare::read(self, &request, &progress).await?;
         Ok(Described {
             value: frontend::targets(&dockerfile.parsed),
             source: dockerfile.text,

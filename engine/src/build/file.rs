@@ -11,7 +11,6 @@ use solver::KeyWriter;
 use super::Build;
 use crate::builds::Listing;
 use crate::error::{FileError, StepError};
-use crate::files::context::Context;
 use crate::files::filter::Filter;
 use crate::files::node::{File, Kind, LinkNumbers, Node};
 use crate::files::planner::{Owner, Planner};
@@ -182,7 +181,9 @@ pub(super) fn plan_copy<'a>(
 ) -> Result<Planner<'a>, StepError> {
     let owner = match &copy.chown {
         Some(spec) => Some(resolve_owner(spec, base)?),
-        None if copy.from == Source::Context => Some(Owner { uid: 0, gid: 0 }),
+        None if copy.from == Source::Context && build.context().is_directory() => {
+            Some(Owner { uid: 0, gid: 0 })
+        }
         None => None,
     };
     let below = if copy.link { &NOTHING } else { base };
@@ -196,7 +197,6 @@ pub(super) fn plan_copy<'a>(
                     place(build, &mut planner, copy, owner, selected, copy.unpack)?;
                 }
             }
-            // It has no owner but root, whoever owns what is copied from elsewhere.
             Found::Remote { files, unpack } => {
                 for selected in files {
                     place(build, &mut planner, copy, owner, selected, *unpack)?;
@@ -273,7 +273,7 @@ pub(super) fn write(
 /// A layer that holds what is at `path` in the context, at that path.
 pub(super) fn context_layer(
     build: &Build,
-    context: &Context,
+    context: &dyn Tree,
     path: &str,
 ) -> Result<Layer, StepError> {
     let path = path.trim_matches('/').as_bytes();

@@ -12,6 +12,7 @@ pub mod examine;
 mod file;
 mod foresee;
 mod identity;
+mod main_context;
 mod operation;
 mod prepare;
 mod request;
@@ -43,7 +44,8 @@ pub use self::context::{ContextError, NamedContext};
 pub use self::debug::{Debug, Debugged, Session};
 pub use self::draw::{Drawing, DrawnStep, Edge, EdgeKind};
 pub use self::foresee::{Fate, ForeseenStep};
-pub use self::request::{BuildRequest, Built, DockerfileSource, HostAddress};
+pub use self::main_context::ArchiveInput;
+pub use self::request::{BuildRequest, Built, ContextSource, DockerfileSource, HostAddress};
 use self::resolve::Lowered;
 pub use self::secrets::{SecretSource, SecretValue, Secrets};
 pub use self::ssh::SshAgents;
@@ -54,9 +56,13 @@ use crate::builds::{Recorder, Recording};
 use crate::engine::Engine;
 use crate::error::{BuildError, Diagnostics, ImageError, StepError};
 use crate::event::{Listener, Phase};
+pub use crate::files::archive::is_archive;
 use crate::progress::{Progress, Row};
 use crate::rootfs::{Rootfs, Sealed};
 pub use frontend::Entitlement;
+pub use frontend::remote::{
+    GitSource, HttpForm, HttpSource, RemoteError, RemoteSource, file_name, is_url,
+};
 pub use runtime::{Limit, Resource};
 
 /// How often a build starts again because a file of the context changed while it was read.
@@ -147,7 +153,7 @@ impl Engine {
         reads: impl FnOnce(&str),
     ) -> Result<Prepared, BuildError> {
         let spending = progress.spend(Phase::Dockerfile);
-        let dockerfile = prepare::read_aside(request, progress).await?;
+        let dockerfile = prepare::read(self, request, progress).await?;
         reads(dockerfile.text.name());
         let Lowered { plan, images } = resolve::lower(self, request, &dockerfile, progress).await?;
         drop(spending);

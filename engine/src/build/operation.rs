@@ -120,11 +120,11 @@ impl StepOperation {
     async fn pinned(&self, source: &RemoteSource) -> Result<&Pinned, StepError> {
         let pin = || async {
             let _spending = self.row.spend(Phase::Network);
-            let secrets = &self.build.request().secrets;
+            let access = self.build.request().access();
             Ok(self
                 .build
                 .engine()
-                .pin_source(source, secrets, &self.row)
+                .pin_source(source, access, &self.row)
                 .await?)
         };
         self.pinned.get_or_try_init(pin).await
@@ -204,8 +204,8 @@ impl StepOperation {
             StepKind::Context(name) => Ok(Rootfs::new(vec![build.named_layer(name).await?])),
             StepKind::Remote(source) => {
                 let pinned = self.pinned(source).await?;
-                let secrets = &build.request().secrets;
-                let layer = build.engine().source_layer(pinned, secrets, &self.row);
+                let access = build.request().access();
+                let layer = build.engine().source_layer(pinned, access, &self.row);
                 Ok(Rootfs::new(vec![Layer::stored(layer.await?)]))
             }
             StepKind::Run(command) => run::run(&build, command, inputs, &self.row, context).await,

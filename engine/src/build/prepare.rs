@@ -1,6 +1,7 @@
 //! Reads what a build starts from: the Dockerfile and the context's ignore file.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,14 +9,21 @@ use cache::ContextMemory;
 use frontend::SourceText;
 use frontend::ignore::Ignore;
 use frontend::plan::{Plan, StepKind};
+use frontend::remote::{HttpSource, RemoteSource, redacted};
 
 use super::NamedContext;
+use super::main_context::{self, BuildContext};
 use super::operation::blocking;
-use super::request::{BuildRequest, DockerfileSource};
+use super::request::{BuildRequest, ContextSource, DockerfileSource};
 use crate::engine::Engine;
 use crate::error::{BuildError, Diagnostics};
 use crate::files::context::Context;
-use crate::progress::Progress;
+use crate::files::filter::Filter;
+use crate::files::node::Kind;
+use crate::files::select::Tree as _;
+use crate::files::view::ViewTree;
+use crate::progress::{Progress, Row};
+use crate::rootfs::{Layer, Rootfs};
 
 /// Ignore files beyond this are refused, as they can only be mistakes.
 const MAX_IGNORE_FILE: u64 = 16 << 20;
@@ -28,27 +36,48 @@ pub(super) struct Dockerfile {
     pub(super) parsed: frontend::Dockerfile,
     /// Where it was found; `None` for one that is not a file.
     path: Option<PathBuf>,
+    /// The files of the context, where that is no directory.
+    files: Option<Rootfs>,
 }
 
-/// Reads and parses the Dockerfile on a thread of its own: it may be a pipe that nobody writes to.
-pub(super) async fn read_aside(
-    request: &Arc<BuildRequest>,
+/// A Dockerfile as it was found.
+struct Found {
+    /// For messages.
+    name: String,
+    /// Where it is on the host, if it is there.
+    path: Option<PathBuf>,
+    bytes: Vec<u8>,
+}
+
+/// Fetches a context that is no directory, and reads and parses the Dockerfile.
+pub(super) async fn read(
+    engine: &Engine,
+    request: &BuildRequest,
     progress: &Progress,
 ) -> Result<Dockerfile, BuildError> {
-    let (request, progress) = (Arc::clone(request), progress.clone());
-    let read = blocking(move || read(&request, &progress)).await;
-    read.map_err(|_| BuildError::Cancelled)?
-}
-
-/// Reads and parses the Dockerfile.
-fn read(request: &BuildRequest, progress: &Progress) -> Result<Dockerfile, BuildError> {
+    let files = main_context::fetch(engine, request, progress).await?;
     let row = progress.start("[internal] load build definition from Dockerfile");
-    let result = locate(request).and_then(|(name, path, bytes)| {
+    let found = match &request.dockerfile {
+        DockerfileSource::Url(source) => download(engine, source, request, &row).await,
+        source => {
+            let (source, context) = (source.clone(), request.context.clone());
+            let fetched = files.clone();
+            // It may be a pipe that nobody writes to.
+            let found = blocking(move || locate(&source, &context, fetched.as_ref())).await;
+            found.unwrap_or(Err(BuildError::Cancelled))
+        }
+    };
+    let result = found.and_then(|Found { name, path, bytes }| {
         row.transfer("transferring dockerfile", bytes.len() as u64, None, true);
         let parsed = frontend::parse(&name, &bytes);
         let text = Arc::new(parsed.text);
         match parsed.dockerfile {
-            Ok(parsed) => Ok(Dockerfile { text, parsed, path }),
+            Ok(parsed) => Ok(Dockerfile {
+                text,
+                parsed,
+                path,
+                files,
+            }),
             Err(items) => Err(BuildError::Dockerfile(Diagnostics {
                 items,
                 source: text,
@@ -58,32 +87,127 @@ fn read(request: &BuildRequest, progress: &Progress) -> Result<Dockerfile, Build
     row.finish(result)
 }
 
-/// The Dockerfile's name for messages, its path and its bytes.
-fn locate(request: &BuildRequest) -> Result<(String, Option<PathBuf>, Vec<u8>), BuildError> {
-    let path = match &request.dockerfile {
-        DockerfileSource::Text(bytes) => return Ok(("-".to_owned(), None, bytes.clone())),
-        DockerfileSource::File(path) => path.clone(),
-        DockerfileSource::InContext => {
-            let path = request.context.join("Dockerfile");
-            let lower = request.context.join("dockerfile");
-            if !path.exists() && lower.exists() {
-                lower
-            } else {
-                path
-            }
+/// Fetches the Dockerfile.
+async fn download(
+    engine: &Engine,
+    source: &HttpSource,
+    request: &BuildRequest,
+    row: &Row,
+) -> Result<Found, BuildError> {
+    let url = redacted(&source.url);
+    let fetch = async {
+        let remote = RemoteSource::Http(source.clone());
+        let pinned = engine.pin_source(&remote, request.access(), row).await?;
+        engine.source_layer(&pinned, request.access(), row).await
+    };
+    let layer = fetch.await.map_err(|error| BuildError::RemoteDockerfile {
+        url: url.clone(),
+        source: Box::new(error),
+    })?;
+    let files = Rootfs::new(vec![Layer::stored(layer)]);
+    let (name, wanted) = (source.name.clone(), url.clone());
+    let bytes = blocking(move || read_fetched(&files, &name, &wanted)).await;
+    Ok(Found {
+        bytes: bytes.unwrap_or(Err(BuildError::Cancelled))?,
+        name: url,
+        path: None,
+    })
+}
+
+/// Finds the Dockerfile on the host or in the context.
+fn locate(
+    source: &DockerfileSource,
+    context: &ContextSource,
+    fetched: Option<&Rootfs>,
+) -> Result<Found, BuildError> {
+    let root = match context {
+        ContextSource::Directory(root) => Some(root),
+        _ => None,
+    };
+    let path = match (source, root) {
+        (DockerfileSource::Text(bytes), _) => {
+            return Ok(Found {
+                name: "-".to_owned(),
+                path: None,
+                bytes: bytes.clone(),
+            });
         }
+        (DockerfileSource::InContext | DockerfileSource::Url(_), Some(root)) => {
+            either(|name| root.join(name), |path| path.exists())
+        }
+        (DockerfileSource::File(path), root) if root.is_some() || path.is_absolute() => {
+            path.clone()
+        }
+        (source, _) => return locate_fetched(source, context, fetched),
     };
     let bytes = read_bounded(&path, MAX_DOCKERFILE).map_err(|source| BuildError::Read {
         what: "the Dockerfile",
         path: path.clone(),
         source,
     })?;
-    let name = path.strip_prefix(&request.context).unwrap_or(&path);
-    Ok((name.display().to_string(), Some(path), bytes))
+    let name = root.and_then(|root| path.strip_prefix(root).ok());
+    Ok(Found {
+        name: name.unwrap_or(&path).display().to_string(),
+        path: Some(path),
+        bytes,
+    })
+}
+
+/// Finds the Dockerfile in a context that is no directory.
+fn locate_fetched(
+    source: &DockerfileSource,
+    context: &ContextSource,
+    fetched: Option<&Rootfs>,
+) -> Result<Found, BuildError> {
+    let nothing = Rootfs::default();
+    let files = fetched.unwrap_or(&nothing);
+    let name = if let DockerfileSource::File(path) = source {
+        path.to_string_lossy().into_owned()
+    } else {
+        let view = main_context::view(files)?;
+        let exists = |name: &String| matches!(view.resolve(name.as_bytes(), true), Ok(Some(_)));
+        either(str::to_owned, exists)
+    };
+    Ok(Found {
+        bytes: read_fetched(files, &name, &context.to_string())?,
+        name,
+        path: None,
+    })
+}
+
+/// `Dockerfile`, or `dockerfile` where there is only that.
+fn either<T>(place: impl Fn(&str) -> T, exists: impl Fn(&T) -> bool) -> T {
+    let [upper, lower] = ["Dockerfile", "dockerfile"].map(place);
+    if !exists(&upper) && exists(&lower) {
+        lower
+    } else {
+        upper
+    }
+}
+
+/// Reads a file of what was fetched from `origin`.
+fn read_fetched(files: &Rootfs, name: &str, origin: &str) -> Result<Vec<u8>, BuildError> {
+    let failed = |source: std::io::Error| BuildError::Read {
+        what: "the Dockerfile",
+        path: PathBuf::from(format!("{name} in {origin}")),
+        source,
+    };
+    let tree = ViewTree::new(main_context::view(files)?);
+    let path = name.trim_start_matches('/').as_bytes();
+    let found = tree.node_at(path, &Filter::default());
+    let found = found.map_err(|error| failed(std::io::Error::other(error)))?;
+    let Some(Kind::File(file)) = found.map(|node| node.kind) else {
+        return Err(failed(std::io::ErrorKind::NotFound.into()));
+    };
+    let reader = file.source.open();
+    let reader = reader.map_err(|error| failed(std::io::Error::other(error)))?;
+    let mut bytes = Vec::new();
+    let mut reader = reader.take(MAX_DOCKERFILE);
+    reader.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
-    use std::io::Read;
     let mut bytes = Vec::new();
     std::fs::File::open(path)?
         .take(limit)
@@ -97,9 +221,14 @@ pub(super) fn context(
     request: &BuildRequest,
     dockerfile: &Dockerfile,
     progress: &Progress,
-) -> Result<Context, BuildError> {
-    let row = progress.start("[internal] load .dockerignore");
-    row.finish(open_context(engine, request, dockerfile))
+) -> Result<BuildContext, BuildError> {
+    if let ContextSource::Directory(root) = &request.context {
+        let row = progress.start("[internal] load .dockerignore");
+        let context = row.finish(open(engine, root, dockerfile.path.as_deref()));
+        return context.map(BuildContext::Directory);
+    }
+    let view = main_context::view(&dockerfile.files.clone().unwrap_or_default())?;
+    Ok(BuildContext::of_view(view))
 }
 
 /// Opens the directories among the named contexts that the plan needs, each with its own ignore file.
@@ -121,14 +250,6 @@ pub(super) fn named_contexts(
         NamedContext::Image(_) | NamedContext::Remote(_) => None,
     });
     opened.collect()
-}
-
-fn open_context(
-    engine: &Engine,
-    request: &BuildRequest,
-    dockerfile: &Dockerfile,
-) -> Result<Context, BuildError> {
-    open(engine, &request.context, dockerfile.path.as_deref())
 }
 
 /// Opens a directory as a context; `dockerfile` may have an ignore file of its own.

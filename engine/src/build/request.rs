@@ -5,15 +5,24 @@ use std::path::PathBuf;
 
 use frontend::Entitlement;
 use frontend::plan::Network;
+use frontend::remote::{HttpSource, RemoteSource};
 
+use super::main_context::ArchiveInput;
 use super::{NamedContext, Secrets, SshAgents};
 use crate::output::Output;
+use crate::sources::Access;
+
+/// The agent that repositories are fetched with.
+const DEFAULT_AGENT: &str = "default";
 
 /// Where the Dockerfile comes from.
 #[derive(Debug, Clone)]
 pub enum DockerfileSource {
-    /// A file; relative to the working directory, as `-f` is.
+    /// A file; relative to the working directory, as `-f` is. Where the context is no directory, one that is not
+    /// absolute is in the context.
     File(PathBuf),
+    /// What a URL leads to.
+    Url(HttpSource),
     /// `Dockerfile`, else `dockerfile`, in the context.
     InContext,
     /// Text that the caller has, such as that of `-f -`.
@@ -29,11 +38,34 @@ pub enum HostAddress {
     Gateway,
 }
 
+/// Where the files come from that a Dockerfile can copy.
+#[derive(Debug, Clone)]
+pub enum ContextSource {
+    /// A directory of the host.
+    Directory(PathBuf),
+    /// There are none.
+    Empty,
+    /// An archive.
+    Archive(ArchiveInput),
+    /// A source on the network. Of HTTP it is an archive, or a Dockerfile alone.
+    Remote(RemoteSource),
+}
+
+impl std::fmt::Display for ContextSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Empty | Self::Archive(_) => f.write_str("-"),
+            Self::Remote(source) => source.display().fmt(f),
+        }
+    }
+}
+
 /// What is to be built.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
-    /// The directory whose files the Dockerfile can copy.
-    pub context: PathBuf,
+    /// Whose files the Dockerfile can copy.
+    pub context: ContextSource,
     /// What stands for stages and images, by their full names.
     pub contexts: BTreeMap<String, NamedContext>,
     /// The Dockerfile.
@@ -76,7 +108,7 @@ impl BuildRequest {
     /// The build of the last stage of the Dockerfile in a context, into the store, without a name.
     pub fn new(context: PathBuf) -> Self {
         Self {
-            context,
+            context: ContextSource::Directory(context),
             contexts: BTreeMap::new(),
             dockerfile: DockerfileSource::InContext,
             tags: Vec::new(),
@@ -95,6 +127,16 @@ impl BuildRequest {
             ssh: SshAgents::default(),
             outputs: Vec::new(),
             jobs: None,
+        }
+    }
+}
+
+impl BuildRequest {
+    /// By what servers of sources are persuaded.
+    pub(crate) fn access(&self) -> Access<'_> {
+        Access {
+            secrets: &self.secrets,
+            agent: self.ssh.get(DEFAULT_AGENT),
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::Seals;
 use super::debug::Failed;
+use super::main_context::BuildContext;
 use super::operation::blocking;
 use super::request::{BuildRequest, HostAddress};
 use crate::engine::Engine;
@@ -41,7 +42,7 @@ const DEFAULT_MODE: u32 = 0o755;
 /// The directories that a build reads.
 pub(super) struct Contexts {
     /// The build context.
-    pub(super) main: Context,
+    pub(super) main: BuildContext,
     /// Named contexts, by their full names.
     pub(super) named: BTreeMap<String, Context>,
 }
@@ -130,7 +131,7 @@ impl Build {
         &self.request
     }
 
-    pub(super) fn context(&self) -> &Context {
+    pub(super) fn context(&self) -> &BuildContext {
         &self.contexts.main
     }
 
@@ -141,8 +142,9 @@ impl Build {
 
     /// Keeps what was learnt about the files of all contexts for the next build.
     pub(super) fn remember(&self) -> Result<(), cache::Error> {
-        let mut all = self.contexts.named.values().chain([self.context()]);
-        all.try_for_each(Context::remember)
+        self.context().remember()?;
+        let mut named = self.contexts.named.values();
+        named.try_for_each(Context::remember)
     }
 
     /// Additional lines of `/etc/hosts`.
@@ -402,7 +404,7 @@ fn set_up(path: &Path, cache: &CacheMount) -> std::io::Result<()> {
 }
 
 /// The digest of what is at a path of a context.
-fn digest_of(context: &Context, path: &str) -> Result<ContentDigest, StepError> {
+fn digest_of(context: &dyn Tree, path: &str) -> Result<ContentDigest, StepError> {
     let mut key = KeyWriter::new("rbuild context mount", 1);
     let node = context.node_at(path.trim_matches('/').as_bytes(), &Filter::default())?;
     let node = node.ok_or_else(|| not_in_context(path))?;

@@ -64,7 +64,7 @@ impl Recording {
         let name = BuildName::new(began).ok();
         let id = name.as_ref().map(BuildName::id).unwrap_or_default();
         let mut record = BuildRecord::new(id.to_owned(), began);
-        record.context = request.context.display().to_string();
+        record.context = request.context.to_string();
         record.target.clone_from(&request.target);
         record.tags = request.tags.iter().map(ToString::to_string).collect();
         let host = image::Platform::host();

@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
-use image::compression::decoder;
+use image::compression::{Format, decoder};
 use layer::{SourceReader, View};
 
 use super::filter::Filter;
@@ -37,6 +37,13 @@ pub(crate) fn open(node: &Node, store: &cache::Store) -> Result<Option<Archive>,
         return Ok(None);
     }
     unpack(source, store).map(Some)
+}
+
+/// Whether what begins with these bytes is an archive rather than text: compressed, or a tar.
+pub fn is_archive(head: &[u8]) -> bool {
+    let format = decoder(head).map(|(format, _)| format);
+    let compressed = format.is_ok_and(|format| format != Format::Plain);
+    compressed || is_tar(head.get(..HEAD).unwrap_or_default())
 }
 
 /// Whether the file is a tar, as it is or compressed.
@@ -78,7 +85,8 @@ fn is_tar(block: &[u8]) -> bool {
     valid && (&block[USTAR] == b"ustar" || block[USTAR].iter().all(|byte| *byte == 0))
 }
 
-fn unpack(source: SourceReader, store: &cache::Store) -> Result<Archive, FileError> {
+/// Reads an archive, as it is or compressed.
+pub(crate) fn unpack(source: impl Read + Send, store: &cache::Store) -> Result<Archive, FileError> {
     let reader = decoder(BufReader::with_capacity(BUFFER, source));
     let (_, reader) = reader.map_err(|source| FileError::Archive { source })?;
     let draft = store.layers().begin()?;

@@ -11,9 +11,8 @@ use layer::{ContentDigest, Digest, FileSource, Metadata, Timestamp};
 use sha2::{Digest as _, Sha256};
 use solver::KeyWriter;
 
-use super::SourceError;
 use super::layer::{self as layers, Workplace, blocking};
-use crate::build::Secrets;
+use super::{Access, SourceError};
 use crate::engine::Engine;
 use crate::files::archive;
 use crate::files::node::{self, Kind, Node};
@@ -50,7 +49,7 @@ impl PinnedFile {
     pub(super) async fn layer(
         &self,
         engine: &Engine,
-        secrets: &Secrets,
+        access: Access<'_>,
         row: &Row,
     ) -> Result<Sealed, SourceError> {
         let key = self.identity().finish();
@@ -60,7 +59,7 @@ impl PinnedFile {
         if let Some(layer) = layers::known(engine, &key)? {
             return Ok(layer);
         }
-        let fetch = Fetch::new(engine, &self.source, secrets, row)?;
+        let fetch = Fetch::new(engine, &self.source, access, row)?;
         fetch.content(None).await.map(|fetched| match fetched {
             Fetched::New(_, layer) => layer,
             Fetched::Unchanged => unreachable!("nothing was said to be known"),
@@ -91,7 +90,7 @@ fn memory_key(source: &HttpSource) -> [u8; 32] {
 pub(super) async fn pin(
     engine: &Engine,
     source: &HttpSource,
-    secrets: &Secrets,
+    access: Access<'_>,
     row: &Row,
 ) -> Result<PinnedFile, SourceError> {
     let pinned = |digest, layer| PinnedFile {
@@ -119,7 +118,7 @@ pub(super) async fn pin(
         etag: known.etag.clone(),
         last_modified: known.last_modified.clone(),
     });
-    let fetch = Fetch::new(engine, source, secrets, row)?;
+    let fetch = Fetch::new(engine, source, access, row)?;
     match (fetch.content(version.as_ref()).await?, known) {
         (Fetched::New(digest, layer), _) => Ok(pinned(digest, Some(layer))),
         (Fetched::Unchanged, Some((known, layer))) => Ok(pinned(known.digest, Some(layer))),
@@ -145,13 +144,13 @@ impl<'a> Fetch<'a> {
     fn new(
         engine: &'a Engine,
         source: &'a HttpSource,
-        secrets: &Secrets,
+        access: Access<'_>,
         row: &'a Row,
     ) -> Result<Self, SourceError> {
         Ok(Self {
             engine,
             source,
-            authorization: authorization(&source.url, secrets)?,
+            authorization: authorization(&source.url, access)?,
             row,
         })
     }
@@ -241,14 +240,14 @@ impl<'a> Fetch<'a> {
 }
 
 /// The header `Authorization` that the secrets have for the host of a URL: as it is, or a token.
-fn authorization(url: &str, secrets: &Secrets) -> Result<Option<Vec<u8>>, SourceError> {
+fn authorization(url: &str, access: Access<'_>) -> Result<Option<Vec<u8>>, SourceError> {
     let Some(host) = frontend::remote::host(url) else {
         return Ok(None);
     };
-    if let Some(header) = secrets.read(&format!("HTTP_AUTH_HEADER_{host}"))? {
+    if let Some(header) = access.secrets.read(&format!("HTTP_AUTH_HEADER_{host}"))? {
         return Ok(Some(header.as_bytes().to_vec()));
     }
-    let token = secrets.read(&format!("HTTP_AUTH_TOKEN_{host}"))?;
+    let token = access.secrets.read(&format!("HTTP_AUTH_TOKEN_{host}"))?;
     Ok(token.map(|token| [b"Bearer ", token.as_bytes()].concat()))
 }
 

@@ -1,11 +1,13 @@
 //! Layers of what was fetched.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use layer::{DiffId, Timestamp, View};
 
 use super::SourceError;
 use crate::engine::Engine;
+use crate::files::archive;
 use crate::files::node::Node;
 use crate::files::planner::Planner;
 use crate::rootfs::Sealed;
@@ -34,6 +36,17 @@ impl Drop for Workplace {
 /// The layer with a tree as its root: the children of a directory.
 pub(super) fn of_tree(engine: &Engine, tree: &Node) -> Result<Sealed, SourceError> {
     write(engine, |planner| Ok(planner.copy(b"", tree, b"/")?))
+}
+
+/// The layer of what an archive holds, as it is or compressed.
+pub(crate) fn archive_layer(
+    engine: &Engine,
+    reader: impl Read + Send,
+) -> Result<Sealed, SourceError> {
+    let archive = archive::unpack(reader, engine.store())?;
+    write(engine, |planner| {
+        Ok(planner.unpack(&archive.tree, b"/", &archive.implied)?)
+    })
 }
 
 /// The layer that a planner comes to on top of nothing.

@@ -9,6 +9,8 @@ mod git;
 mod http;
 mod layer;
 
+use std::path::Path;
+
 use frontend::remote::RemoteSource;
 use solver::KeyWriter;
 
@@ -16,10 +18,19 @@ pub use self::error::SourceError;
 use self::git::PinnedCommit;
 pub(crate) use self::git::is_mirror;
 use self::http::PinnedFile;
+pub(crate) use self::layer::archive_layer;
 use crate::build::Secrets;
 use crate::engine::Engine;
 use crate::progress::Row;
 use crate::rootfs::Sealed;
+
+/// By what servers are persuaded to give something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Access<'a> {
+    pub(crate) secrets: &'a Secrets,
+    /// The socket of an agent that has keys for SSH.
+    pub(crate) agent: Option<&'a Path>,
+}
 
 /// A source that can be nothing else any more.
 #[derive(Debug)]
@@ -49,19 +60,19 @@ impl Pinned {
 }
 
 impl Engine {
-    /// Finds out what a source is now. `secrets` may hold a login for its host.
+    /// Finds out what a source is now. `access` may have a login for its host.
     pub(crate) async fn pin_source(
         &self,
         source: &RemoteSource,
-        secrets: &Secrets,
+        access: Access<'_>,
         row: &Row,
     ) -> Result<Pinned, SourceError> {
         match source {
             RemoteSource::Http(source) => {
-                let pinned = http::pin(self, source, secrets, row).await;
+                let pinned = http::pin(self, source, access, row).await;
                 pinned.map(Pinned::File)
             }
-            RemoteSource::Git(source) => git::pin(self, source, secrets).await.map(Pinned::Commit),
+            RemoteSource::Git(source) => git::pin(self, source, access).await.map(Pinned::Commit),
         }
     }
 
@@ -69,12 +80,12 @@ impl Engine {
     pub(crate) async fn source_layer(
         &self,
         pinned: &Pinned,
-        secrets: &Secrets,
+        access: Access<'_>,
         row: &Row,
     ) -> Result<Sealed, SourceError> {
         match pinned {
-            Pinned::File(file) => file.layer(self, secrets, row).await,
-            Pinned::Commit(commit) => commit.layer(self, secrets, row).await,
+            Pinned::File(file) => file.layer(self, access, row).await,
+            Pinned::Commit(commit) => commit.layer(self, access, row).await,
         }
     }
 }

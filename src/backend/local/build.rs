@@ -1,11 +1,12 @@
 //! Builds: requests to the engine, and its errors with their place in the Dockerfile.
 
+use std::io::{Cursor, Read as _};
 use std::sync::Arc;
 
 use engine::build::examine::{Described, Outline, Target};
 use engine::build::{
-    Debug, DockerfileSource, Drawing, ForeseenStep, Network, SecretSource, SecretValue, Secrets,
-    Session, SshAgents,
+    ArchiveInput, ContextSource, Debug, DockerfileSource, Drawing, ForeseenStep, Network,
+    SecretSource, SecretValue, Secrets, Session, SshAgents,
 };
 use engine::event::Listener;
 use engine::output::{Destination, Output, OutputSpec};
@@ -14,7 +15,8 @@ use engine::{BuildError, Diagnostics, Engine, ImageError, StepError};
 use super::{images, other};
 use crate::args::output::{Dest, OutputArg, OutputKind};
 use crate::backend::{
-    BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Examined, Secret, Verified,
+    BuildContext, BuildRequest, Built, ContainerNetwork, Debugged, Dockerfile, Examined, Secret,
+    Verified,
 };
 use crate::error::BackendError;
 
@@ -152,13 +154,22 @@ fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, Backe
     let hosts = request.hosts.into_iter();
     let outputs = request.outputs.into_iter().map(output);
     Ok(engine::build::BuildRequest {
-        context: request.context,
+        context: match request.context {
+            BuildContext::Directory(path) => ContextSource::Directory(path),
+            BuildContext::Empty => ContextSource::Empty,
+            BuildContext::Remote(source) => ContextSource::Remote(source),
+            BuildContext::Archive(beginning) => {
+                let whole = Cursor::new(beginning).chain(std::io::stdin());
+                ContextSource::Archive(ArchiveInput::new(whole))
+            }
+        },
         contexts: contexts
             .map(|context| (context.name, context.context))
             .collect(),
         dockerfile: match request.dockerfile {
             Dockerfile::InContext => DockerfileSource::InContext,
             Dockerfile::File(path) => DockerfileSource::File(path),
+            Dockerfile::Url(source) => DockerfileSource::Url(source),
             Dockerfile::Text(text) => DockerfileSource::Text(text),
         },
         tags: images::references(&request.tags)?,

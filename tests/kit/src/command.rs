@@ -71,8 +71,14 @@ impl Outcome {
 /// Runs a command to its end, with nothing on standard input.
 #[track_caller]
 pub fn run(command: &mut Command) -> Outcome {
+    run_with(command, Stdio::null())
+}
+
+/// Runs a command to its end, with this on standard input.
+#[track_caller]
+pub fn run_with(command: &mut Command, input: impl Into<Stdio>) -> Outcome {
     let line = format!("{command:?}");
-    let output = command.stdin(Stdio::null()).output();
+    let output = command.stdin(input).output();
     Outcome::new(
         line.clone(),
         &output.unwrap_or_else(|error| panic!("cannot run `{line}`: {error}")),

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use cache::{MountLease, Sharing};
 use frontend::remote::redacted;
 
-use super::super::SourceError;
+use super::super::{Access, SourceError};
 use super::program::{Call, Git, Login};
-use crate::build::Secrets;
 use crate::engine::Engine;
 
 /// How the names of cache mounts begin that are mirrors. No step can mount them.
@@ -41,7 +40,7 @@ impl Mirror {
     pub(super) async fn open(
         engine: &Engine,
         url: &str,
-        secrets: &Secrets,
+        access: Access<'_>,
     ) -> Result<Self, SourceError> {
         let name = format!("{NAME}{}", redacted(url));
         let mut lease = engine
@@ -72,7 +71,7 @@ impl Mirror {
                 .await?;
             lease = lease.publish()?;
         }
-        let login = Login::find(url, secrets)?;
+        let login = Login::find(url, access)?;
         let known_hosts = lease.path().join("known_hosts");
         let git = Git::new(
             url,
@@ -80,7 +79,7 @@ impl Mirror {
             &engine.settings().proxies,
             &known_hosts,
         );
-        let git = git.at(repository(&lease));
+        let git = git.at(repository(&lease)).with_agent(access.agent);
         for lock in LOCKS {
             // Nobody else uses the copy, so nobody holds it.
             std::fs::remove_file(repository(&lease).join(lock)).ok();

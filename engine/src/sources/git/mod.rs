@@ -12,9 +12,8 @@ use solver::KeyWriter;
 use self::checkout::Checkout;
 use self::mirror::Mirror;
 pub(crate) use self::mirror::is_mirror;
-use super::SourceError;
 use super::layer::{self as layers, Workplace, blocking};
-use crate::build::Secrets;
+use super::{Access, SourceError};
 use crate::engine::Engine;
 use crate::files::node::{Child, Kind, Node};
 use crate::progress::Row;
@@ -60,7 +59,7 @@ impl PinnedCommit {
     pub(super) async fn layer(
         &self,
         engine: &Engine,
-        secrets: &Secrets,
+        access: Access<'_>,
         row: &Row,
     ) -> Result<Sealed, SourceError> {
         let key = self.identity().finish();
@@ -70,7 +69,7 @@ impl PinnedCommit {
         }
         let _spending = row.spend(crate::event::Phase::Network);
         let place = Workplace::new(engine)?;
-        let tree = self.tree(engine, secrets, &place).await?;
+        let tree = self.tree(engine, access, &place).await?;
         let engine = engine.clone();
         blocking(move || {
             let layer = layers::of_tree(&engine, &tree)?;
@@ -84,11 +83,11 @@ impl PinnedCommit {
     async fn tree(
         &self,
         engine: &Engine,
-        secrets: &Secrets,
+        access: Access<'_>,
         place: &Workplace,
     ) -> Result<Node, SourceError> {
         let (url, commit) = (&self.source.url, &self.commit);
-        let mirror = Mirror::open(engine, url, secrets).await?;
+        let mirror = Mirror::open(engine, url, access).await?;
         mirror.fetch(commit).await?;
         let time = match self.source.mtime {
             GitMtime::Commit => None,
@@ -107,7 +106,7 @@ impl PinnedCommit {
         if self.source.submodules {
             let wanted = submodules::Wanted {
                 engine,
-                secrets,
+                access,
                 place,
                 time,
             };
@@ -167,7 +166,7 @@ fn now() -> Timestamp {
 pub(super) async fn pin(
     engine: &Engine,
     source: &GitSource,
-    secrets: &Secrets,
+    access: Access<'_>,
 ) -> Result<PinnedCommit, SourceError> {
     let pinned = |commit: &str, reference: Option<&str>| PinnedCommit {
         source: source.clone(),
@@ -177,7 +176,7 @@ pub(super) async fn pin(
     let found = match source.reference.as_deref() {
         Some(commit) if is_whole_commit(commit) => (pinned(commit, None), None),
         reference => {
-            let mirror = Mirror::open(engine, &source.url, secrets).await?;
+            let mirror = Mirror::open(engine, &source.url, access).await?;
             let asked = reference.unwrap_or("HEAD");
             let list = mirror.list(asked).await?;
             let found = choose(&list, asked).ok_or_else(|| SourceError::NoReference {

@@ -14,9 +14,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use frontend::remote::{host, redacted};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::super::SourceError;
 use super::super::layer::blocking;
-use crate::build::Secrets;
+use super::super::{Access, SourceError};
 
 /// By what servers are spoken to.
 const PROTOCOLS: &str = "http:https:git:ssh";
@@ -86,14 +85,14 @@ impl std::fmt::Debug for Login {
 
 impl Login {
     /// The login that the secrets have for a repository: `GIT_AUTH_HEADER` or `GIT_AUTH_TOKEN`, those for its host first.
-    pub(super) fn find(url: &str, secrets: &Secrets) -> Result<Option<Self>, SourceError> {
+    pub(super) fn find(url: &str, access: Access<'_>) -> Result<Option<Self>, SourceError> {
         let Some(host) = host(url).filter(|_| url.starts_with("http")) else {
             return Ok(None);
         };
         let github = GITHUB.iter().find(|prefix| url.starts_with(**prefix));
         let scope = github.map_or(url, |prefix| *prefix).to_owned();
         for suffix in [format!(".{host}"), String::new()] {
-            let read = |kind: &str| secrets.read(&format!("GIT_AUTH_{kind}{suffix}"));
+            let read = |kind: &str| access.secrets.read(&format!("GIT_AUTH_{kind}{suffix}"));
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
             if let Some(header) = read("HEADER")? {
                 let header = text(header.as_bytes());
@@ -161,6 +160,13 @@ impl Git {
             variables,
             protocols: PROTOCOLS,
         }
+    }
+
+    /// The same with an agent that has keys for SSH.
+    pub(super) fn with_agent(mut self, socket: Option<&Path>) -> Self {
+        let variable = socket.map(|socket| ("SSH_AUTH_SOCK".into(), socket.into()));
+        self.variables.extend(variable);
+        self
     }
 
     /// The same in a repository's directory.

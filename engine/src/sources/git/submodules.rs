@@ -9,12 +9,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use layer::Timestamp;
 
-use super::super::SourceError;
 use super::super::layer::Workplace;
+use super::super::{Access, SourceError};
 use super::checkout::{Checkout, graft};
 use super::mirror::Mirror;
 use super::program::Call;
-use crate::build::Secrets;
 use crate::engine::Engine;
 use crate::files::node::Node;
 
@@ -28,7 +27,7 @@ const GITLINK: &str = "160000";
 /// What all submodules of a checkout share.
 pub(super) struct Wanted<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) secrets: &'a Secrets,
+    pub(super) access: Access<'a>,
     pub(super) place: &'a Workplace,
     /// The time that their files get.
     pub(super) time: Timestamp,
@@ -91,7 +90,7 @@ impl Wanted<'_> {
         depth: usize,
     ) -> BoxFuture<'_, Result<Node, SourceError>> {
         let checkout = async move {
-            let mirror = Mirror::open(self.engine, &url, self.secrets).await?;
+            let mirror = Mirror::open(self.engine, &url, self.access).await?;
             mirror.fetch(&commit).await?;
             let io = |source| SourceError::Io {
                 action: "make a directory for a submodule",
