@@ -75,7 +75,7 @@ impl Engine {
     ) -> Result<Drawing, BuildError> {
         let request = Arc::new(request);
         let progress = Progress::new(listener);
-        let dockerfile = prepare::read_aside(&request, &progress).await?;
+        let dockerfile = prepare::read(self, &request, &progress).await?;
         let mut images = Images::default();
         let plan = self.lower_here(&request, &dockerfile, &mut images)?;
         let mut canvas = Canvas::default();
