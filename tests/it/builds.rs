@@ -156,6 +156,26 @@ fn output_is_kept_in_full() {
 }
 
 #[test]
+fn secrets_are_masked_in_what_is_remembered() {
+    let rbuild = rbuild();
+    let context = Context::new(
+        "FROM @busybox\nRUN --mount=type=secret,id=token cat /run/secrets/token; exit 1\n",
+    )
+    .with("token", "hunter2-hunter2\n");
+    let secret = format!("--secret=id=token,src={}", context.join("token").display());
+    rbuild.try_build(context.path(), &[&secret]).failed_with(1);
+    let logs = rbuild.run(["builds", "logs", "--step", "2"]);
+    assert_eq!(logs.succeeded(), "*****\n");
+    for args in [
+        &["builds", "inspect", "--format=json"][..],
+        &["explain", "--format=json"],
+    ] {
+        let told = rbuild.run(args);
+        assert!(!told.succeeded().contains("hunter2"), "{}", told.stdout);
+    }
+}
+
+#[test]
 fn builds_are_forgotten_when_that_is_wished() {
     let rbuild = rbuild();
     rbuild
