@@ -17,6 +17,7 @@ class Sample:
 
     ms: float
     # The most memory that the program, or one that it started and waited for, had at a time, in MB; 0 for several programs.
+    # The kernel counts what this program has among it, which a new process begins as: some 17 MB are the least it tells.
     memory: float = 0
 
     def __add__(self, other: "Sample") -> "Sample":
