@@ -1,19 +1,39 @@
-//! A Dockerfile of any bytes: parsed, lowered with made-up images, every finding rendered.
+//! A Dockerfile of any bytes: parsed, checked and lowered with made-up images, every finding rendered.
 #![no_main]
 
 use std::collections::BTreeMap;
 
 use frontend::diagnostic::{Diagnostic, render};
 use frontend::plan::{BaseImage, ContainerConfig};
-use frontend::{Lowering, Options, SourceText};
+use frontend::{Check, Lowering, Options, SourceText};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let parsed = frontend::parse("Dockerfile", bytes);
     match &parsed.dockerfile {
-        Ok(dockerfile) => lower(dockerfile, &parsed.text),
+        Ok(dockerfile) => {
+            check(dockerfile, &parsed.text);
+            lower(dockerfile, &parsed.text);
+        }
         Err(errors) => show(errors, &parsed.text),
     }
 });
+
+fn check(dockerfile: &frontend::Dockerfile, text: &SourceText) {
+    let mut images = BTreeMap::new();
+    for _ in 0..20 {
+        match frontend::check(dockerfile, text, &Options::default(), &images) {
+            Check::Done(checked) => {
+                findings(&checked.errors, text);
+                return findings(&checked.warnings, text);
+            }
+            Check::Needs(needs) => {
+                assert!(!needs.is_empty(), "it waits for nothing");
+                images.extend(needs.into_iter().map(|need| (need.image, base())));
+            }
+        }
+    }
+    panic!("a check asks for images without end");
+}
 
 fn lower(dockerfile: &frontend::Dockerfile, text: &SourceText) {
     let mut images = BTreeMap::new();
