@@ -296,6 +296,16 @@ fn a_changed_base_image_is_named_by_its_digests() {
 }
 
 #[test]
+fn the_same_files_elsewhere_are_compared_too() {
+    let rbuild = rbuild();
+    rbuild.build(context().path(), &[]);
+    let other = context();
+    other.write("src/a", "A");
+    rbuild.build(other.path(), &[]);
+    assert_eq!(reasons(&rbuild, "COPY src"), ["src/a content"]);
+}
+
+#[test]
 fn a_build_without_cache_and_lost_results_are_told_apart() {
     let (rbuild, context) = (rbuild(), context());
     rbuild.build(context.path(), &[]);

@@ -1,6 +1,6 @@
 //! Why a step of a build ran: what it depends on, compared with what the nearest earlier result of the same step did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use cache::{BuildName, Store};
 use serde::Serialize;
@@ -89,7 +89,7 @@ pub enum FileChange {
 pub(super) struct History<'a> {
     store: &'a Store,
     build: &'a BuildRecord,
-    earlier: Vec<BuildName>,
+    earlier: VecDeque<BuildName>,
     read: Vec<BuildRecord>,
 }
 
@@ -108,7 +108,7 @@ impl<'a> History<'a> {
         Self {
             store,
             build,
-            earlier,
+            earlier: earlier.into(),
             read: Vec::new(),
         }
     }
@@ -145,52 +145,43 @@ impl<'a> History<'a> {
         Ok(explanation)
     }
 
-    /// The newest earlier result of the same step: of the same instruction in the same stage, else of the one in its place.
+    /// The newest earlier result of the same step: in a build of the same Dockerfile and context, else in any, since the
+    /// same files may lie elsewhere.
     fn nearest(
         &mut self,
         row: &RowRecord,
         step: &StepRecord,
     ) -> Result<Option<Match>, RecordError> {
-        let mut number = 0;
-        while let Some(build) = self.earlier_build(number)? {
-            number += 1;
-            if (&build.context, &build.dockerfile) != (&self.build.context, &self.build.dockerfile)
-            {
-                continue;
-            }
-            let candidates = || {
-                build.steps().filter(|(_, earlier, known)| {
-                    known.stage == step.stage && earlier.has_result() && known.definition.is_some()
-                })
-            };
-            let same = |(_, earlier, _): &(usize, &RowRecord, &StepRecord)| {
-                earlier.instruction() == row.instruction()
-            };
-            let at_its_place =
-                |(_, _, known): &(usize, &RowRecord, &StepRecord)| known.position == step.position;
-            let found = candidates().find(|found| same(found) && at_its_place(found));
-            let found = found.or_else(|| candidates().find(same));
-            let found = found.or_else(|| candidates().find(at_its_place));
-            if let Some((_, _, found)) = found {
-                return Ok(Some(Match {
-                    build: build.id.clone(),
-                    inputs: definitions(&build, found),
-                    step: found.clone(),
-                }));
+        for elsewhere in [false, true] {
+            let mut number = 0;
+            while self.read_until(number)? {
+                let build = &self.read[number];
+                let here = build.context == self.build.context
+                    && build.dockerfile == self.build.dockerfile;
+                if here != elsewhere
+                    && let Some(found) = same_step(build, row, step, elsewhere)
+                {
+                    return Ok(Some(Match {
+                        build: build.id.clone(),
+                        inputs: definitions(build, found),
+                        step: found.clone(),
+                    }));
+                }
+                number += 1;
             }
         }
         Ok(None)
     }
 
-    fn earlier_build(&mut self, number: usize) -> Result<Option<BuildRecord>, RecordError> {
+    /// Reads earlier builds until there are more than `number`; whether there are.
+    fn read_until(&mut self, number: usize) -> Result<bool, RecordError> {
         while self.read.len() <= number {
-            if self.earlier.is_empty() {
-                return Ok(None);
-            }
-            let name = self.earlier.remove(0);
+            let Some(name) = self.earlier.pop_front() else {
+                return Ok(false);
+            };
             self.read.extend(self.store.builds().get(&name)?);
         }
-        Ok(self.read.get(number).cloned())
+        Ok(true)
     }
 
     fn compare(
@@ -237,6 +228,30 @@ impl<'a> History<'a> {
         let bytes = self.store.builds().inputs(key.as_bytes())?;
         Ok(bytes.and_then(|bytes| Inputs::decode(&bytes)))
     }
+}
+
+/// A step of a build with the number of its row.
+type Candidate<'a> = (usize, &'a RowRecord, &'a StepRecord);
+
+/// The result of the same step in another build: of the same instruction in the same stage, else, unless the build is of
+/// something else, of the one in its place.
+fn same_step<'a>(
+    build: &'a BuildRecord,
+    row: &RowRecord,
+    step: &StepRecord,
+    elsewhere: bool,
+) -> Option<&'a StepRecord> {
+    let candidates = || {
+        build.steps().filter(|(_, earlier, known)| {
+            known.stage == step.stage && earlier.has_result() && known.definition.is_some()
+        })
+    };
+    let same = |(_, earlier, _): &Candidate<'_>| earlier.instruction() == row.instruction();
+    let at_its_place = |(_, _, known): &Candidate<'_>| known.position == step.position;
+    let found = candidates().find(|found| same(found) && at_its_place(found));
+    let found = found.or_else(|| candidates().find(same));
+    let found = found.or_else(|| candidates().find(|found| !elsewhere && at_its_place(found)));
+    found.map(|(_, _, found)| found)
 }
 
 /// The definition keys of the steps that one builds on.
