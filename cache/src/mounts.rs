@@ -158,6 +158,7 @@ impl<'a> Mounts<'a> {
         let Some(lock) = self.store.try_lock(range(id), mode)? else {
             return Ok(None);
         };
+        self.store.note_growth();
         let lease = MountLease {
             store: self.store.clone(),
             directory: place,

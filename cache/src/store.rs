@@ -40,7 +40,7 @@ struct Inner {
     unsynced: Mutex<BTreeSet<PathBuf>>,
     /// Files that are being synced behind everybody's back.
     begun_syncs: Mutex<HashMap<PathBuf, JoinHandle<Result<(), Error>>>>,
-    /// Whether this process has added a layer.
+    /// Whether this process has added a layer or used a cache mount.
     grown: AtomicBool,
 }
 
@@ -221,7 +221,7 @@ impl Store {
         begun.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this process has added layers to the store since it was asked last.
+    /// Whether this process has added layers to the store, or used cache mounts, since it was asked last.
     pub fn has_grown(&self) -> bool {
         self.inner.grown.swap(false, Ordering::Relaxed)
     }

@@ -77,7 +77,7 @@ impl Engine {
         work(&Collector::new(self.store(), &roots, &keeps_image))
     }
 
-    /// Has a process of its own collect, if this one has added layers. It goes on when this one ends, so nobody waits
+    /// Has a process of its own collect, if this one has added layers or used cache mounts. It goes on when this one ends, so nobody waits
     /// for it; should it fail to start, the next build tries again.
     pub(crate) fn collect_behind(&self) {
         let limits = match self.settings().retention.collection {

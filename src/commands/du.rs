@@ -93,7 +93,7 @@ pub(super) fn table(items: &[Item]) -> String {
 }
 
 /// All about one.
-fn verbose(item: &Item) -> String {
+pub(super) fn verbose(item: &Item) -> String {
     format!(
         "ID:          {}\nType:        {}\nSize:        {}\nCreated:     {}\nLast used:   {}\nReclaimable: {}\nShared:      {}\nKept by:     {}\n\n",
         item.id,

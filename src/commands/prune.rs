@@ -33,6 +33,9 @@ pub(crate) struct PruneArgs {
     /// Do not ask
     #[arg(short, long)]
     pub force: bool,
+    /// All about each
+    #[arg(long)]
+    pub verbose: bool,
     /// How the list is written
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
@@ -49,6 +52,10 @@ pub(crate) async fn run<B: Backend>(args: PruneArgs, cx: &mut Context<'_, B>) ->
     let items = cx.backend.prune(prune, args.dry_run).await?;
     let total: u64 = items.iter().map(|item| item.size).sum();
     let text = match args.format {
+        Format::Table if args.verbose => {
+            let all: String = items.iter().map(du::verbose).collect();
+            format!("{all}Total: {}\n", units::size(total))
+        }
         Format::Table => format!("{}Total: {}\n", du::table(&items), units::size(total)),
         Format::Json => items.iter().map(du::json).collect(),
     };
@@ -103,6 +110,7 @@ mod tests {
             min_free_space: None,
             dry_run: false,
             force: true,
+            verbose: false,
             format: Format::Table,
         };
         let prune = request(&args).expect("flags that make sense");
@@ -122,6 +130,11 @@ mod tests {
             done.out.contains("go") && done.out.ends_with("Total: 7kB\n"),
             "{}",
             done.out
+        );
+        let verbose = run_command(&Fake::default(), &["prune", "--force", "--verbose"]).out;
+        assert!(
+            verbose.contains("Type:        exec.cachemount\n") && verbose.ends_with("Total: 7kB\n"),
+            "{verbose}"
         );
         let call = "prune false Limits { max_used: 0, reserved: 1024, min_free: 0 }";
         assert_eq!(*fake.calls.lock().expect("no panic"), [call]);

@@ -158,6 +158,25 @@ fn limits_are_kept_behind_the_builds() {
 }
 
 #[test]
+fn cache_mounts_that_grow_without_a_new_layer_are_kept_within_limits() {
+    const LIMIT: u64 = 3 << 20;
+    let rbuild = rbuild();
+    for number in 0..6 {
+        let context = Context::new(&format!(
+            "FROM @busybox\nRUN --mount=type=cache,id=c{number},target=/c head -c 1048576 /dev/urandom > /c/x\n"
+        ));
+        let path = context.path().to_str().expect("scratch paths are UTF-8");
+        let mut build = rbuild.command(["build", "-q", path]);
+        build.env("RBUILD_GC", "max-used-space=3MB");
+        command::run(&mut build).succeeded();
+    }
+    wait_until(Duration::from_mins(1), "the limit is not kept", || {
+        reclaimable(&rbuild) <= LIMIT
+    });
+    assert_sound(&rbuild);
+}
+
+#[test]
 fn a_cache_mount_in_use_is_not_collected() {
     let rbuild = rbuild();
     let text = "FROM @busybox\nRUN --mount=type=cache,id=used,target=/c echo x > /c/x; \

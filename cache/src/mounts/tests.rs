@@ -126,6 +126,18 @@ async fn private_directories_are_used_again_in_order() {
 }
 
 #[tokio::test]
+async fn who_uses_a_directory_is_taken_to_have_added_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    assert!(!store.has_grown());
+    for sharing in [Sharing::Locked, Sharing::Shared, Sharing::Private] {
+        let lease = store.mounts().lease("id", sharing).await.unwrap();
+        drop(lease.publish().unwrap());
+        assert!(store.has_grown() && !store.has_grown(), "{sharing:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_directory_in_use_is_not_removed() {
     let (_directory, store, other) = new();
     assert!(!store.mounts().remove("m").unwrap());
