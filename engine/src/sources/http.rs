@@ -339,3 +339,39 @@ fn modified(version: &Version) -> Timestamp {
     let time = version.last_modified.as_ref().and_then(parse);
     Timestamp::from_seconds(time.map_or(0, |time| time.timestamp().as_second()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_digest_and_what_changes_it() {
+        let key = |url: &str, name: &str, form: HttpForm| {
+            let source = HttpSource::new(url, name, form).expect("a URL");
+            solver::OperationDigest::of(&identity(&source, &Digest::of(b"x"))).to_string()
+        };
+        let own = key("https://h/x", "x", HttpForm::File);
+        assert_eq!(
+            own,
+            "3b89e0be49f32854ed3990a4988dbea40887a8e5ec2ef98754199c2826f00929"
+        );
+        // The bytes say it all, wherever they are.
+        assert_eq!(key("https://i/y", "x", HttpForm::File), own);
+        assert_ne!(key("https://h/x", "y", HttpForm::File), own);
+        assert_ne!(key("https://h/x", "x", HttpForm::Archive), own);
+    }
+
+    #[test]
+    fn times_are_the_servers_or_none() {
+        let time = |text: &str| {
+            let version = Version {
+                last_modified: Some(text.to_owned()),
+                ..Version::default()
+            };
+            modified(&version).seconds
+        };
+        assert_eq!(time("Sat, 03 Feb 2001 04:05:06 GMT"), 981_173_106);
+        assert_eq!(time("yesterday"), 0);
+        assert_eq!(modified(&Version::default()).seconds, 0);
+    }
+}

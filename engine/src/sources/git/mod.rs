@@ -249,6 +249,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn golden_digest_and_what_changes_it() {
+        let source = |text: &str| match GitSource::parse(text) {
+            Some(Ok(source)) => source,
+            other => panic!("{other:?}"),
+        };
+        let key = |text: &str| {
+            let pinned = PinnedCommit {
+                source: source(text),
+                commit: "a".repeat(40),
+                reference: Some("refs/heads/main".to_owned()),
+            };
+            solver::OperationDigest::of(&pinned.identity()).to_string()
+        };
+        let own = key("https://h/r.git");
+        assert_eq!(
+            own,
+            "4b2ef81a0ad1e18afa91d24b2d800d1136712e4aee38e1ee3e40b932bc37c5db"
+        );
+        // The commit says it all, wherever it is.
+        assert_eq!(key("git@h:r"), own);
+        for other in ["#:sub", "?submodules=0", "?mtime=checkout", "?keep-git-dir"] {
+            assert_ne!(key(&format!("https://h/r.git{other}")), own, "{other}");
+        }
+    }
+
+    #[test]
     fn a_branch_comes_before_a_tag_and_both_before_what_only_ends_like_it() {
         let digits = |digit: char| digit.to_string().repeat(40);
         let list: Vec<_> = [
