@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::log::LogWriter;
 use super::record::{BuildRecord, Outcome, RowEnd, RowRecord, StepRecord, micros_between};
-use crate::build::BuildRequest;
+use crate::build::{BuildRequest, ContextSource};
 use crate::engine::Engine;
 use crate::error::BuildError;
 use crate::event::{CacheMiss, Event, EventKind, Listener, VertexId};
@@ -64,7 +64,13 @@ impl Recording {
         let name = BuildName::new(began).ok();
         let id = name.as_ref().map(BuildName::id).unwrap_or_default();
         let mut record = BuildRecord::new(id.to_owned(), began);
-        record.context = request.context.to_string();
+        record.context = match &request.context {
+            ContextSource::Directory(path) => {
+                let absolute = std::path::absolute(path);
+                absolute.as_ref().unwrap_or(path).display().to_string()
+            }
+            other => other.to_string(),
+        };
         record.target.clone_from(&request.target);
         record.tags = request.tags.iter().map(ToString::to_string).collect();
         let host = image::Platform::host();
