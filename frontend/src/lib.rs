@@ -33,4 +33,4 @@ pub use lower::{
 };
 pub use source::{Position, SourceText};
 pub use span::Span;
-pub use syntax::{MAX_FILE, Parsed, ast::Dockerfile, parse};
+pub use syntax::{MAX_FILE, Parsed, ast::Dockerfile, is_built_in_frontend, parse};

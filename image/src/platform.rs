@@ -64,6 +64,11 @@ impl Platform {
         }
     }
 
+    /// Whether an image for this platform serves one who wants `wanted`.
+    pub fn serves(&self, wanted: &Self) -> bool {
+        self.distance(wanted).is_some()
+    }
+
     fn normalised(&self) -> Self {
         Self::new(&self.os, &self.architecture, &self.variant)
     }

@@ -112,6 +112,15 @@ pub enum ExecError {
         /// The name.
         program: String,
     },
+    /// A file that the kernel cannot execute.
+    #[error(
+        "exec `{program}`: exec format error: it is for another machine, or a script without `#!`; programs of other \
+         platforms need QEMU, registered with binfmt_misc (Debian's package `qemu-user-static`)"
+    )]
+    WrongFormat {
+        /// The path.
+        program: String,
+    },
     /// The file, or the interpreter it names, does not exist.
     #[error("exec `{program}`: no such file or directory")]
     NotFound {
@@ -140,7 +149,7 @@ impl ExecError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotInPath { .. } | Self::NotFound { .. } => 127,
-            Self::Denied { .. } | Self::Failed { .. } => 126,
+            Self::WrongFormat { .. } | Self::Denied { .. } | Self::Failed { .. } => 126,
         }
     }
 
@@ -148,6 +157,7 @@ impl ExecError {
         match error {
             Errno::NOENT | Errno::NOTDIR if !program.contains('/') => Self::NotInPath { program },
             Errno::NOENT | Errno::NOTDIR => Self::NotFound { program },
+            Errno::NOEXEC => Self::WrongFormat { program },
             Errno::ACCESS | Errno::ISDIR => Self::Denied { program },
             error => Self::Failed {
                 program,

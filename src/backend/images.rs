@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use engine::build::{Difference, Entitlement, HttpSource, RemoteSource};
+use engine::build::{Difference, Entitlement, HttpSource, Platform, RemoteSource};
 
 use crate::args::build_context::BuildContextArg;
 use crate::args::host::HostArg;
@@ -85,6 +85,8 @@ pub(crate) struct BuildRequest {
     /// Without a value: declared, but not in the environment either.
     pub build_args: Vec<(String, Option<String>)>,
     pub target: Option<String>,
+    /// This machine's own if there is none.
+    pub platform: Option<Platform>,
     pub no_cache: bool,
     /// Stages whose steps run again.
     pub no_cache_stages: Vec<String>,

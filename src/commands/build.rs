@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{ArgAction, Args};
-use engine::build::{Entitlement, ForeseenStep};
+use engine::build::{Entitlement, ForeseenStep, Platform};
 use engine::event::Listener;
 use serde_json::json;
 
+use super::build_arguments::build_arguments;
 use super::build_origin::{Typed, needs_ssh, origin, read_input};
 use super::debug::{OnError, Wish};
 use super::{Context, call, dry_run, verify};
@@ -25,7 +26,7 @@ use crate::args::{key_value, label, off};
 use crate::backend::{Backend, BuildRequest, Built, ContainerNetwork, Debugged, Secret, Verified};
 use crate::display::Mode;
 use crate::error::Error;
-use crate::settings::{SOURCE_DATE_EPOCH, SSH_AUTH_SOCK, Settings};
+use crate::settings::{SSH_AUTH_SOCK, Settings};
 use crate::signals::interruptible;
 use crate::timeline::Timeline;
 
@@ -128,7 +129,7 @@ pub(crate) struct BuildArgs {
     /// As `--provenance`
     #[arg(long, hide = true, value_parser = off)]
     pub sbom: Option<()>,
-    /// The platform to build for: only this machine's own
+    /// The platform to build for [default: this machine's own]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
     /// Tell which steps would run and how long they took when they last did; run none
@@ -336,7 +337,7 @@ pub(super) fn request(
     settings: &Settings,
     typed: Typed,
 ) -> Result<BuildRequest, Error> {
-    check_platform(args.platform.as_deref())?;
+    let platform = args.platform.as_deref().map(platform).transpose()?;
     let outputs = outputs(&args)?;
     let (context, dockerfile) = origin(&args.context, args.file, &args.variables, typed)?;
     let mut ssh = args.ssh;
@@ -355,8 +356,9 @@ pub(super) fn request(
         contexts: args.contexts,
         dockerfile,
         tags: args.tags,
-        build_args: build_args(args.variables, settings),
+        build_args: build_arguments(args.variables, settings)?,
         target: args.target,
+        platform,
         no_cache: args.no_cache,
         no_cache_stages: args.no_cache_filter,
         pull: args.pull,
@@ -371,31 +373,6 @@ pub(super) fn request(
         outputs,
         jobs: args.jobs.map(usize::from),
     })
-}
-
-/// Arguments without a value are taken from the environment, as is the time that everything built bears.
-fn build_args(
-    given: Vec<(String, Option<String>)>,
-    settings: &Settings,
-) -> Vec<(String, Option<String>)> {
-    let lookup = |name: &str| {
-        settings
-            .lookup(name)
-            .and_then(|value| value.into_string().ok())
-    };
-    let mut list: Vec<(String, Option<String>)> = given
-        .into_iter()
-        .map(|(name, value)| {
-            let value = value.or_else(|| lookup(&name));
-            (name, value)
-        })
-        .collect();
-    if !list.iter().any(|(name, _)| name == SOURCE_DATE_EPOCH)
-        && let Some(time) = lookup(SOURCE_DATE_EPOCH)
-    {
-        list.push((SOURCE_DATE_EPOCH.to_owned(), Some(time)));
-    }
-    list
 }
 
 fn secrets(given: Vec<SecretArg>, settings: &Settings) -> Result<Vec<(String, Secret)>, Error> {
@@ -504,7 +481,18 @@ fn outputs(args: &BuildArgs) -> Result<Vec<OutputArg>, Error> {
     Ok(outputs)
 }
 
-/// Only this machine's own platform can be built for.
+/// The platform to build for.
+fn platform(text: &str) -> Result<Platform, Error> {
+    if text.contains(',') {
+        return Err(Error::Usage(format!(
+            "`--platform {text}`: several platforms at once are not supported yet: build for one after the other"
+        )));
+    }
+    text.parse()
+        .map_err(|error| Error::Usage(format!("`--platform`: {error}")))
+}
+
+/// Only images for this machine's own platform can be asked for.
 pub(super) fn check_platform(platform: Option<&str>) -> Result<(), Error> {
     let host = match std::env::consts::ARCH {
         "x86_64" => "amd64",

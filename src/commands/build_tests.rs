@@ -139,8 +139,12 @@ fn mistakes_are_usage_errors() {
         ),
         (&["--push", "."], "a name is needed to push"),
         (
-            &["--platform", "linux/s390x", "."],
-            "the platform `linux/s390x` is not supported yet",
+            &["--platform", "linux/amd64,linux/arm64", "."],
+            "`--platform linux/amd64,linux/arm64`: several platforms at once are not supported yet",
+        ),
+        (
+            &["--platform", "linux", "."],
+            "`--platform`: `linux` is not a platform",
         ),
         (
             &["--secret", "id=x,env=NOT_SET", "."],
@@ -219,5 +223,27 @@ fn files_that_cannot_be_written_are_refused_first() {
         ["-o", "type=oci,tar=false,dest=/tmp"],
     ] {
         check(&[words[0], words[1], "."]).expect("it can be written");
+    }
+}
+
+#[test]
+fn arguments_that_ask_for_what_is_not_done_are_refused() {
+    for (argument, expected) in [
+        (
+            "BUILDKIT_SYNTAX=example.com/frontend",
+            "only the frontend `docker/dockerfile`",
+        ),
+        ("BUILDKIT_MULTI_PLATFORM=1", "is not supported yet"),
+        ("BUILDKIT_SANDBOX_HOSTNAME=box", "is not supported yet"),
+    ] {
+        let refused = requested(&["--build-arg", argument, "."]);
+        let text = refused.expect_err(argument).to_string();
+        assert!(text.contains(argument) && text.contains(expected), "{text}");
+    }
+    for argument in [
+        "BUILDKIT_SYNTAX=docker/dockerfile:1.7",
+        "BUILDKIT_MULTI_PLATFORM=",
+    ] {
+        requested(&["--build-arg", argument, "."]).expect(argument);
     }
 }

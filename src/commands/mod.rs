@@ -1,6 +1,7 @@
 //! One file per command, or per few that share their work: the flags, and what is done with them.
 
 pub(crate) mod build;
+mod build_arguments;
 mod build_origin;
 pub(crate) mod builds;
 mod call;

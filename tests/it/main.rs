@@ -22,6 +22,7 @@ mod logins;
 mod mirrors;
 mod named_contexts;
 mod outputs;
+mod platforms;
 mod powers;
 mod pushes;
 mod real;

@@ -59,10 +59,11 @@ use crate::event::{Listener, Phase};
 pub use crate::files::archive::is_archive;
 use crate::progress::{Progress, Row};
 use crate::rootfs::{Rootfs, Sealed};
-pub use frontend::Entitlement;
 pub use frontend::remote::{
     GitSource, HttpForm, HttpSource, RemoteError, RemoteSource, file_name, is_url,
 };
+pub use frontend::{Entitlement, is_built_in_frontend};
+pub use image::Platform;
 pub use runtime::{Limit, Resource};
 
 /// How often a build starts again because a file of the context changed while it was read.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use frontend::Entitlement;
 use frontend::plan::Network;
 use frontend::remote::{HttpSource, RemoteSource};
+use image::Platform;
 
 use super::main_context::ArchiveInput;
 use super::{NamedContext, Secrets, SshAgents};
@@ -76,6 +77,8 @@ pub struct BuildRequest {
     pub build_args: Vec<(String, Option<String>)>,
     /// The stage to build; `None` for the last.
     pub target: Option<String>,
+    /// The platform to build for; `None` for this machine's own.
+    pub platform: Option<Platform>,
     /// Run every step again.
     pub no_cache: bool,
     /// Run the steps of these stages again.
@@ -114,6 +117,7 @@ impl BuildRequest {
             tags: Vec::new(),
             build_args: Vec::new(),
             target: None,
+            platform: None,
             no_cache: false,
             no_cache_stages: Vec::new(),
             pull: false,

@@ -115,10 +115,11 @@ pub(super) fn failure(dockerfile: &Dockerfile, items: Vec<Diagnostic>) -> BuildE
 
 pub(super) fn options(request: &BuildRequest) -> frontend::Options {
     let host = image::Platform::host();
-    let platform = plan::Platform {
-        os: host.os,
-        architecture: host.architecture,
-        variant: host.variant,
+    let platform = request.platform.clone().unwrap_or_else(|| host.clone());
+    let to_plan = |platform: image::Platform| plan::Platform {
+        os: platform.os,
+        architecture: platform.architecture,
+        variant: platform.variant,
     };
     let contexts = request.contexts.iter();
     frontend::Options {
@@ -130,8 +131,8 @@ pub(super) fn options(request: &BuildRequest) -> frontend::Options {
             .map(|(name, context)| (name.clone(), context.to_plan()))
             .collect(),
         entitlements: request.entitlements.clone(),
-        platform: platform.clone(),
-        build_platform: platform,
+        platform: to_plan(platform),
+        build_platform: to_plan(host),
     }
 }
 
@@ -145,10 +146,12 @@ pub(super) async fn look_up(
     let name = &need.image.reference;
     let row = progress.start(format!("[internal] load metadata for {name}"));
     let spending = row.spend(Phase::Network);
+    let wanted = &need.image.platform;
+    let platform = image::Platform::new(&wanted.os, &wanted.architecture, &wanted.variant);
     let found = async {
         let reference: Reference = name.parse()?;
         engine
-            .resolve_image(&reference, request.pull, Some(&row))
+            .resolve_image(&reference, &platform, request.pull, Some(&row))
             .await
     };
     let found = found.await;

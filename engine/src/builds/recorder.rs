@@ -73,8 +73,8 @@ impl Recording {
         };
         record.target.clone_from(&request.target);
         record.tags = request.tags.iter().map(ToString::to_string).collect();
-        let host = image::Platform::host();
-        record.platform = format!("{}/{}", host.os, host.architecture);
+        let platform = request.platform.clone();
+        record.platform = platform.unwrap_or_else(image::Platform::host).to_string();
         let store = engine.store().clone();
         let state = State {
             record,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use image::Platform;
 use image::pull::{RemoteImage, fetch_layers};
 use image::transfer::{LayerSink, Observer};
 use solver::KeyWriter;
@@ -66,6 +67,10 @@ impl Engine {
             manifest: Some((&remote.manifest.digest, &remote.manifest_bytes)),
         };
         let _recorded = self.record_image(documents, &image.layers)?;
+        if origin == Origin::Build && !image.config.platform().serves(&Platform::host()) {
+            // The name is that of an image which runs here.
+            return Ok(());
+        }
         let target = Some(remote.target.digest);
         self.name_image(&image.reference, &image.id, target, origin)
     }

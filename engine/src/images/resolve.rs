@@ -57,13 +57,17 @@ impl Engine {
     pub(crate) async fn resolve_image(
         &self,
         reference: &Reference,
+        platform: &Platform,
         pull: bool,
         row: Option<&Row>,
     ) -> Result<ResolvedImage, ImageError> {
-        if !pull && let Some(image) = self.local_image(reference)? {
+        if !pull
+            && let Some(image) = self.local_image(reference)?
+            && image.config.platform().serves(platform)
+        {
             return Ok(image);
         }
-        let remote = fetch_image(self.registry(), reference, &Platform::host()).await?;
+        let remote = fetch_image(self.registry(), reference, platform).await?;
         if let Some(row) = row {
             self.tell_of_failed_servers(row);
             let resolved = reference.with_digest(remote.target.digest);
@@ -127,7 +131,9 @@ impl Engine {
 
     async fn pull_with(&self, reference: &Reference, row: &Row) -> Result<Pulled, ImageError> {
         let before = self.store().images().named(&super::names::of(reference))?;
-        let resolved = self.resolve_image(reference, true, Some(row)).await?;
+        let resolved = self
+            .resolve_image(reference, &Platform::host(), true, Some(row))
+            .await?;
         self.bring(&resolved, row, Origin::User).await?;
         let target = resolved.remote.as_ref().map(|remote| remote.target.digest);
         Ok(Pulled {

@@ -144,7 +144,6 @@ impl Work<'_> {
             _ => vec![target],
         };
         let needed = stages.add_triggers(&wanted, self.images, &mut findings);
-        stages.check_platforms(&needed, &mut findings);
         if !findings.errors.is_empty() {
             return Err(Halt::Failed(Box::new(findings)));
         }

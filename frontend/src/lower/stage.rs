@@ -15,7 +15,8 @@ use crate::diagnostic::{Diagnostic, Findings, shortened};
 use crate::expand::{Environment, Lexer, Variables};
 use crate::lint;
 use crate::plan::{
-    BaseImage, ContainerConfig, History, ImageSource, ImageSpec, Plan, Source, Step, StepKind,
+    BaseImage, ContainerConfig, History, ImageSource, ImageSpec, Plan, Platform, Source, Step,
+    StepKind,
 };
 use crate::remote::RemoteSource;
 use crate::span::Span;
@@ -238,13 +239,13 @@ impl<'a> Builder<'a> {
     fn start(&mut self, node: &Node<'_>) -> State {
         let mut state = match &node.base {
             Base::Stage(base) => self.results.get(base).cloned().unwrap_or_default(),
-            Base::Scratch => State::empty(self.options),
+            Base::Scratch => State::empty(&node.platform),
             Base::Context(name) => State {
                 root: self.named_context(name, node.span),
-                ..State::empty(self.options)
+                ..State::empty(&node.platform)
             },
             Base::Image(request) => {
-                let mut state = State::empty(self.options);
+                let mut state = State::empty(&node.platform);
                 if let Some(image) = self.images.get(request) {
                     state.root = self.image_steps.get(request).copied().flatten();
                     state.image = ImageSpec {
@@ -257,7 +258,7 @@ impl<'a> Builder<'a> {
                         node.span,
                         &request.reference,
                         &image.platform,
-                        &self.options.platform,
+                        &request.platform,
                     ) {
                         self.findings.add(finding);
                     }
@@ -306,10 +307,10 @@ impl<'a> Builder<'a> {
 }
 
 impl State {
-    fn empty(options: &Options) -> Self {
+    fn empty(platform: &Platform) -> Self {
         Self {
             image: ImageSpec {
-                platform: options.platform.clone(),
+                platform: platform.clone(),
                 // As BuildKit's `emptyImage`.
                 config: ContainerConfig {
                     working_dir: "/".to_owned(),

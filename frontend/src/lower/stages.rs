@@ -47,8 +47,8 @@ pub(super) struct Node<'a> {
     /// Where the base is named.
     pub(super) span: Span,
     pub(super) commands: Vec<Command>,
-    /// `--platform`, expanded.
-    platform: Option<(Platform, Word)>,
+    /// The platform of its base: `--platform`, or that of the build.
+    pub(super) platform: Platform,
     /// What its commands read, and where they say so.
     reads: Vec<(usize, Span)>,
     triggers_added: bool,
@@ -115,6 +115,14 @@ impl<'a> Stages<'a> {
         globals: &Globals,
         findings: &mut Findings,
     ) {
+        let platform = match &stage.platform {
+            Some(word) => self.stage_platform(word, globals, findings),
+            None => Ok(self.platform.clone()),
+        };
+        let platform = platform.unwrap_or_else(|error| {
+            findings.add(error);
+            self.platform.clone()
+        });
         let base = match self.expand_global(&stage.base, globals, findings) {
             Ok(expanded) if expanded.text.is_empty() => Err(Diagnostic::error(
                 format!("base name (`{}`) should not be blank", stage.base.text),
@@ -123,15 +131,11 @@ impl<'a> Stages<'a> {
             .with_help("give the `ARG` a default, or a value with `--build-arg`")),
             Ok(expanded) => match &stage.name {
                 Some(name) if self.options.context(name).is_some() => {
-                    self.named_context(name, stage.base.span)
+                    self.named_context(name, &platform, stage.base.span)
                 }
-                _ => self.base(&expanded.text, stage.base.span),
+                _ => self.base(&expanded.text, &platform, stage.base.span),
             },
             Err(error) => Err(error),
-        };
-        let platform = match &stage.platform {
-            Some(word) => self.stage_platform(word, globals, findings).map(Some),
-            None => Ok(None),
         };
         let name = stage.name.clone();
         self.nodes.push(Node {
@@ -143,10 +147,7 @@ impl<'a> Stages<'a> {
             }),
             span: stage.base.span,
             commands: Vec::new(),
-            platform: platform.unwrap_or_else(|error| {
-                findings.add(error);
-                None
-            }),
+            platform,
             reads: Vec::new(),
             triggers_added: false,
         });
@@ -184,7 +185,7 @@ impl<'a> Stages<'a> {
         word: &Word,
         globals: &Globals,
         findings: &mut Findings,
-    ) -> Result<(Platform, Word), Diagnostic> {
+    ) -> Result<Platform, Diagnostic> {
         let text = self.expand_global(word, globals, findings)?.text;
         if text.is_empty() {
             return Err(Diagnostic::error(
@@ -192,21 +193,14 @@ impl<'a> Stages<'a> {
                 word.span,
             ));
         }
-        let platform = Platform::parse(&text, &self.platform).ok_or_else(|| {
+        Platform::parse(&text, &self.platform).ok_or_else(|| {
             Diagnostic::error(format!("invalid platform `{text}`"), word.span)
                 .with_help("write os/architecture, such as `linux/amd64`")
-        })?;
-        Ok((
-            platform,
-            Word {
-                text,
-                span: word.span,
-            },
-        ))
+        })
     }
 
     /// What a name behind `FROM` or in a `--from` is, when it is no stage that can be used there.
-    fn base(&self, name: &str, span: Span) -> Result<Base, Diagnostic> {
+    fn base(&self, name: &str, platform: &Platform, span: Span) -> Result<Base, Diagnostic> {
         if let Some(&stage) = self.by_name.get(&name.to_lowercase()) {
             return Ok(Base::Stage(stage));
         }
@@ -214,26 +208,31 @@ impl<'a> Stages<'a> {
             return Ok(Base::Scratch);
         }
         if self.options.context(name).is_some() {
-            return self.named_context(name, span);
+            return self.named_context(name, platform, span);
         }
-        self.image(name, span)
+        self.image(name, platform, span)
     }
 
     /// What the named context is that takes the place of a stage or an image.
-    fn named_context(&self, name: &str, span: Span) -> Result<Base, Diagnostic> {
+    fn named_context(
+        &self,
+        name: &str,
+        platform: &Platform,
+        span: Span,
+    ) -> Result<Base, Diagnostic> {
         match self.options.context(name) {
             Some((_, NamedContext::Image(reference))) => Ok(Base::Image(ImageRequest {
                 reference: reference.clone(),
-                platform: self.platform.clone(),
+                platform: platform.clone(),
             })),
             Some((name, NamedContext::Directory | NamedContext::Remote(_))) => {
                 Ok(Base::Context(name.to_owned()))
             }
-            None => self.image(name, span),
+            None => self.image(name, platform, span),
         }
     }
 
-    fn image(&self, name: &str, span: Span) -> Result<Base, Diagnostic> {
+    fn image(&self, name: &str, platform: &Platform, span: Span) -> Result<Base, Diagnostic> {
         let reference = reference::normalise(name).map_err(|error| {
             Diagnostic::error(
                 format!("invalid image name `{}`: {error}", shortened(name)),
@@ -243,7 +242,7 @@ impl<'a> Stages<'a> {
         })?;
         Ok(Base::Image(ImageRequest {
             reference,
-            platform: self.platform.clone(),
+            platform: platform.clone(),
         }))
     }
 
@@ -318,14 +317,14 @@ impl<'a> Stages<'a> {
         if let Some(&image) = self.images.get(name) {
             return Ok(image);
         }
-        let base = self.base(name, span)?;
+        let base = self.base(name, &self.platform, span)?;
         self.nodes.push(Node {
             stage: None,
             name: String::new(),
             base,
             span,
             commands: Vec::new(),
-            platform: None,
+            platform: self.platform.clone(),
             reads: Vec::new(),
             triggers_added: true,
         });
@@ -509,29 +508,5 @@ impl<'a> Stages<'a> {
         }
         crate::suggest::nearest(name, self.by_name.keys().map(String::as_str))
             .map(|near| format!("did you mean the stage `{near}`?"))
-    }
-
-    /// One platform is built: a stage cannot ask for another.
-    pub(super) fn check_platforms(&self, needed: &BTreeSet<usize>, findings: &mut Findings) {
-        for &number in needed {
-            let Some((platform, word)) = &self.nodes[number].platform else {
-                continue;
-            };
-            let (wanted, built) = (platform, &self.platform);
-            let same = wanted.os == built.os && wanted.architecture == built.architecture;
-            let variant = wanted.variant == built.variant
-                || wanted.variant.is_empty()
-                || built.variant.is_empty();
-            if !same || !variant {
-                findings.add(Diagnostic::error(
-                    format!(
-                        "building for `{}` in a build for `{}` is not supported yet",
-                        word.text,
-                        built.text()
-                    ),
-                    word.span,
-                ));
-            }
-        }
     }
 }

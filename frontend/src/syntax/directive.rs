@@ -101,14 +101,21 @@ const FRONTENDS: [&str; 3] = [
     "dockerfile.v0",
 ];
 
-fn syntax(value: &Slice<'_>) -> Result<(), Diagnostic> {
-    let image = value.text().split_whitespace().next().unwrap_or_default();
+/// Whether this parser stands for a frontend that a `syntax` directive or `BUILDKIT_SYNTAX` names: an image, and words for
+/// it that are not looked at.
+pub fn is_built_in_frontend(value: &str) -> bool {
+    let image = value.split_whitespace().next().unwrap_or_default();
     let name = image.strip_prefix("docker.io/").unwrap_or(image);
     let name = name.split('@').next().unwrap_or(name);
     let name = name.split(':').next().unwrap_or(name);
-    if FRONTENDS.contains(&name) {
+    FRONTENDS.contains(&name)
+}
+
+fn syntax(value: &Slice<'_>) -> Result<(), Diagnostic> {
+    if is_built_in_frontend(value.text()) {
         return Ok(());
     }
+    let image = value.text().split_whitespace().next().unwrap_or_default();
     Err(Diagnostic::error(
         format!("the frontend `{image}` is not supported"),
         value.span(),

@@ -15,6 +15,7 @@ mod parser;
 mod run;
 mod split;
 
+pub use directive::is_built_in_frontend;
 pub use parser::{MAX_FILE, Parsed, parse};
 pub(crate) use parser::{parse_trigger, with_command};
 

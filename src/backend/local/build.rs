@@ -175,6 +175,7 @@ fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, Backe
         tags: images::references(&request.tags)?,
         build_args: request.build_args,
         target: request.target,
+        platform: request.platform,
         no_cache: request.no_cache,
         no_cache_stages: request.no_cache_stages,
         pull: request.pull,
