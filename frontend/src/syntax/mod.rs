@@ -1,7 +1,7 @@
 //! The grammar: bytes of a Dockerfile to an [`ast`] with a place for every token, or to all its errors.
 //!
 //! Layers, from the bottom: [`logical`] joins continued lines and remembers where each byte came from, [`split`]
-//! takes such a line apart, [`flags`] checks flags, [`instruction`] makes typed instructions, [`parser`] drives.
+//! takes such a line apart, [`mod@flags`] checks flags, [`instruction`] makes typed instructions, [`parser`] drives.
 
 pub(crate) mod ast;
 mod directive;
