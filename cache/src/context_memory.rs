@@ -18,6 +18,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use layer::ContentDigest;
@@ -42,7 +44,7 @@ const FINE_GRAIN: Duration = Duration::from_millis(20);
 /// The same where they are whole seconds, or pairs of them.
 const COARSE_GRAIN: Duration = Duration::from_secs(3);
 
-/// What is known of a context's files. Look-ups need no exclusive access, so many threads may share it.
+/// What is known of a context's files. Many threads may share it.
 #[derive(Debug)]
 pub struct ContextMemory {
     store: Store,
@@ -53,6 +55,10 @@ pub struct ContextMemory {
     file: Vec<u8>,
     /// Entry numbers by path.
     by_path: HashMap<u64, u32, BuildHasherDefault<PathHash>>,
+    /// By entry: whether the walk met the file as it is known.
+    met: Vec<AtomicBool>,
+    /// What the walk found of other files.
+    learnt: Mutex<Vec<(FileStamp, ContentDigest)>>,
 }
 
 /// A file's path and all that `stat` says about its bytes. Mode and owner are no part of it.
@@ -135,12 +141,17 @@ impl ContextMemory {
         for (entry, index) in file[HEADER..].chunks_exact(ENTRY).zip(0..) {
             by_path.insert(number(&entry[..8]), index);
         }
+        let entries = (file.len() - HEADER) / ENTRY;
         Self {
             store: store.clone(),
             path,
             began,
             file,
             by_path,
+            met: std::iter::repeat_with(AtomicBool::default)
+                .take(entries)
+                .collect(),
+            learnt: Mutex::default(),
         }
     }
 
@@ -161,36 +172,58 @@ impl ContextMemory {
 
     /// The digest of a file's bytes, if it has not changed.
     pub fn get(&self, stamp: &FileStamp) -> Option<ContentDigest> {
-        let entry = self.entry(stamp.path())?;
-        let (known, digest) = entry.split_at(STAMP);
-        let digest = <[u8; 32]>::try_from(digest).ok()?;
-        (known == stamp.bytes).then(|| ContentDigest::from_bytes(digest))
+        let index = *self.by_path.get(&stamp.path())?;
+        let (known, digest) = self.at(index).split_at(STAMP);
+        if known != stamp.bytes {
+            return None;
+        }
+        let digest = ContentDigest::from_bytes(digest.try_into().ok()?);
+        if self.trusts(stamp) {
+            self.met[index as usize].store(true, Ordering::Relaxed);
+        } else {
+            self.learn(*stamp, digest);
+        }
+        Some(digest)
     }
 
-    /// Remembers the files of a walk. What was known of others is kept as long as it is not the greater part. Writes
-    /// nothing when nothing is new; whether it wrote.
-    pub fn save(&self, files: &[(FileStamp, ContentDigest)]) -> Result<bool, Error> {
-        if !files
+    /// Notes the digest of a file that is not known, or has changed.
+    pub fn learn(&self, stamp: FileStamp, digest: ContentDigest) {
+        self.learnt().push((stamp, digest));
+    }
+
+    fn learnt(&self) -> std::sync::MutexGuard<'_, Vec<(FileStamp, ContentDigest)>> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the files that the walk met. What was known of others is kept as long as it is not the greater part.
+    /// Writes nothing when nothing is new; whether it wrote.
+    pub fn save(&self) -> Result<bool, Error> {
+        let learnt = std::mem::take(&mut *self.learnt());
+        if !learnt
             .iter()
             .any(|(stamp, digest)| self.is_news(stamp, digest))
         {
             return Ok(false);
         }
-        let mut unseen = self.by_path.clone();
-        let mut entries = Vec::with_capacity(files.len() * ENTRY);
-        for (stamp, digest) in files {
-            unseen.remove(&stamp.path());
+        let mut others = self.by_path.clone();
+        for (stamp, _) in &learnt {
+            others.remove(&stamp.path());
+        }
+        let was_met = |index: &u32| self.met[*index as usize].load(Ordering::Relaxed);
+        let (mut kept, others): (Vec<u32>, Vec<u32>) = others.into_values().partition(was_met);
+        if others.len() <= kept.len() + learnt.len() {
+            kept.extend(others);
+        }
+        kept.sort_unstable();
+        let mut entries = Vec::with_capacity((learnt.len() + kept.len()) * ENTRY);
+        for (stamp, digest) in &learnt {
             if stamp.is_settled(self.began) {
                 entries.extend_from_slice(&stamp.bytes);
                 entries.extend_from_slice(digest.as_bytes());
             }
         }
-        if unseen.len() <= files.len() {
-            let mut kept: Vec<u32> = unseen.into_values().collect();
-            kept.sort_unstable();
-            for index in kept {
-                entries.extend_from_slice(self.at(index));
-            }
+        for index in kept {
+            entries.extend_from_slice(self.at(index));
         }
         self.write(&entries)?;
         Ok(true)

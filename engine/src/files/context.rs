@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use cache::{ContextMemory, FileStamp};
@@ -32,7 +32,6 @@ pub(crate) struct Context {
     ignore_file: String,
     /// Digests of files that have no extended attributes: one that is known needs no further look.
     memory: ContextMemory,
-    seen: Mutex<Vec<(FileStamp, ContentDigest)>>,
     /// Nanoseconds that all threads together spent on digests.
     hashing: AtomicU64,
 }
@@ -80,15 +79,13 @@ impl Context {
             ignore,
             ignore_file,
             memory,
-            seen: Mutex::default(),
             hashing: AtomicU64::new(0),
         })
     }
 
     /// Keeps what was learnt about the files for the next build.
     pub(crate) fn remember(&self) -> Result<(), cache::Error> {
-        let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-        self.memory.save(&seen).map(drop)
+        self.memory.save().map(drop)
     }
 
     /// How long all threads together read files for their digests since this was last asked.
@@ -204,13 +201,10 @@ impl Context {
             xattrs::read(directory, name).map_err(failed)?
         };
         if let Kind::File(file) = &kind
+            && !known
             && xattrs.is_empty()
         {
-            let seen = (FileStamp::new(path, &stat), file.digest);
-            self.seen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(seen);
+            self.memory.learn(FileStamp::new(path, &stat), file.digest);
         }
         let metadata = Metadata {
             mode: stat.st_mode & 0o7777,
