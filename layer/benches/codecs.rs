@@ -24,13 +24,13 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Files of 4 KB in directories that, where they are not described, are only implied.
+/// Files of 4 KB in directories that, where they are not described, are only implied: then they are not of this mode.
 fn plan(describe_directories: bool) -> Vec<PlannedEntry> {
     let bytes: Arc<[u8]> = (0..4096_u32).map(|at| (at * 7 / 3) as u8).collect();
     let entry = |path: String, node| PlannedEntry {
         path: LayerPath::new(path.as_bytes()).unwrap(),
         metadata: Metadata {
-            mode: 0o755,
+            mode: 0o700,
             ..Metadata::default()
         },
         node,

@@ -35,8 +35,8 @@ fn command() -> OperationDigest {
     key.list(["/bin/sh", "-c", "make -j4 && make install"], |key, arg| {
         key.text(arg);
     });
-    key.list(0..10_u64, |key, variable| {
-        key.text("VARIABLE").number(variable);
+    key.list(0..10_u32, |key, variable| {
+        key.text("VARIABLE").number(variable.into());
     });
     key.text("/src").text("").option(None::<u64>, |key, epoch| {
         key.number(epoch);
