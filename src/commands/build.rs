@@ -492,27 +492,6 @@ fn platform(text: &str) -> Result<Platform, Error> {
         .map_err(|error| Error::Usage(format!("`--platform`: {error}")))
 }
 
-/// Only images for this machine's own platform can be asked for.
-pub(super) fn check_platform(platform: Option<&str>) -> Result<(), Error> {
-    let host = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    match platform {
-        None => Ok(()),
-        Some(asked)
-            if asked == format!("linux/{host}")
-                || asked == format!("linux/{}", std::env::consts::ARCH) =>
-        {
-            Ok(())
-        }
-        Some(asked) => Err(Error::Usage(format!(
-            "the platform `{asked}` is not supported yet: only `linux/{host}` is"
-        ))),
-    }
-}
-
 /// The metadata file's keys, as `docker buildx build` writes them.
 fn metadata(built: &Built) -> Vec<u8> {
     let mut metadata = json!({

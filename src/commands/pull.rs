@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Context, build};
+use super::Context;
 use crate::backend::Backend;
 use crate::display::Mode;
 use crate::error::Error;
@@ -29,7 +29,7 @@ pub(crate) struct PullArgs {
 
 /// Fetches an image.
 pub(crate) async fn run<B: Backend>(args: PullArgs, cx: &mut Context<'_, B>) -> Result<u8, Error> {
-    build::check_platform(args.platform.as_deref())?;
+    check_platform(args.platform.as_deref())?;
     let mode = if args.quiet {
         Some(Mode::None)
     } else {
@@ -52,4 +52,25 @@ pub(crate) async fn run<B: Backend>(args: PullArgs, cx: &mut Context<'_, B>) -> 
     }
     cx.printer.line(&pulled.name)?;
     Ok(0)
+}
+
+/// Only images for this machine's own platform can be asked for.
+fn check_platform(platform: Option<&str>) -> Result<(), Error> {
+    let host = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    match platform {
+        None => Ok(()),
+        Some(asked)
+            if asked == format!("linux/{host}")
+                || asked == format!("linux/{}", std::env::consts::ARCH) =>
+        {
+            Ok(())
+        }
+        Some(asked) => Err(Error::Usage(format!(
+            "the platform `{asked}` is not supported yet: only `linux/{host}` is"
+        ))),
+    }
 }
