@@ -17,6 +17,8 @@ use crate::{Actions, Blobs, Builds, Downloads, Images, Layers, Mounts, Partials,
 
 /// The version of the layout that this program reads and writes.
 const VERSION: u32 = 1;
+/// How often directories are made that are taken away before they are used.
+const ATTEMPTS: usize = 20;
 /// What the file `version` holds.
 const VERSION_TEXT: &[u8] = b"rbuild store 1\n";
 
@@ -251,28 +253,35 @@ impl Store {
     }
 
     /// Does something that makes `path`, and if the directories of the store above it turn out to be absent, again with
-    /// them. The store's own is not made again: who removed it while others work on it wants it to be gone.
+    /// them: again and again, as collectors take whole buckets away. The store's own is not made again: who removed it
+    /// while others work on it wants it to be gone.
     pub(crate) fn with_parents<T>(
         &self,
         path: &Path,
         make: impl Fn() -> io::Result<T>,
     ) -> io::Result<T> {
-        let first = make();
-        if !first
-            .as_ref()
-            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        {
-            return first;
+        for _ in 0..ATTEMPTS {
+            let made = make();
+            if !made.as_ref().is_err_and(is_absent) {
+                return made;
+            }
+            self.make_parents(path)?;
         }
+        make()
+    }
+
+    /// Makes the directories of the store above a path. Where one is taken away meanwhile those below it stay absent.
+    fn make_parents(&self, path: &Path) -> io::Result<()> {
         let above: Vec<_> = self.directories_to(path).collect();
         // The last is the store's own.
-        for directory in above.iter().rev().skip(1) {
+        for (depth, directory) in above.iter().rev().skip(1).enumerate() {
             match fs::create_dir(directory) {
+                Err(error) if is_absent(&error) && depth > 0 => return Ok(()),
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
         }
-        make()
+        Ok(())
     }
 
     /// A new file with these bytes under a temporary name.
@@ -331,6 +340,10 @@ impl Store {
         self.directory(bucket)
             .join(format!("{:016x}.{number}", self.inner.owner))
     }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
 /// Compares the version of a store with the program's.

@@ -2,12 +2,14 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use testkit::command;
 use testkit::context::Context;
 use testkit::rbuild::Rbuild;
+use testkit::registry::Registry;
 use testkit::supervise::{PATIENCE, wait_until};
 
 use crate::rbuild;
@@ -106,6 +108,49 @@ fn many_builds_at_once_leave_a_sound_store() {
         );
     }
     rbuild.assert_nothing_half_made();
+}
+
+/// Says that something is over, also when a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_is_at_work_is_not_collected() {
+    let rbuild = rbuild();
+    let base = Registry::shared().busybox();
+    let context = Context::new("FROM @busybox\nARG N\nRUN echo $N > /n\nCMD cat /n\n");
+    let context = context.path().to_str().expect("scratch paths are UTF-8");
+    let saved = testkit::scratch();
+    let saved = saved.path().join("saved.tar");
+    let saved = saved.to_str().expect("scratch paths are UTF-8");
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _over = Over(&over);
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                rbuild.run(["prune", "--force", "--all"]).succeeded();
+            }
+        });
+        for n in 0..20 {
+            let n = format!("{n}");
+            let argument = format!("N={n}");
+            let build = ["build", "-q", "-t", "image", "--build-arg", &argument];
+            rbuild.run([&build[..], &[context]].concat()).succeeded();
+            let run = rbuild.run(["run", "--rm", "image"]);
+            assert_eq!(run.succeeded(), format!("{n}\n"));
+            rbuild.run(["save", "-o", saved, "image"]).succeeded();
+            rbuild.run(["rmi", "-f", "image"]).succeeded();
+            let pull = ["run", "--rm", "--pull=always", &base, "true"];
+            rbuild.run(pull).succeeded();
+            rbuild.run(["rmi", &base]).succeeded();
+        }
+    });
+    rbuild.run(["store", "check"]).succeeded();
 }
 
 #[test]

@@ -224,9 +224,10 @@ fn killed_processes_lose_nothing_and_leave_a_sound_store() {
             torture.assert_runs(variant);
         }
     }
-    // What works beside a build may make it fail once in many hundred rounds; the build after it succeeds, as each round shows.
-    let many = failures.len() as u64 > rounds / 100;
-    assert!(!many, "builds fail by themselves: {failures:?}");
+    assert!(
+        failures.is_empty(),
+        "builds fail by themselves: {failures:?}"
+    );
     let killed = torture.killed;
     assert!(killed > rounds / 2, "only {killed} processes were killed");
     torture.run(&["prune", "--force"]).succeeded();

@@ -103,6 +103,24 @@ fn a_store_that_was_removed_is_not_made_again_by_those_who_used_it() {
 }
 
 #[test]
+fn what_is_made_is_there_although_its_bucket_is_taken_away_meanwhile() {
+    let (_directory, store) = new();
+    let bucket = store.directory(Bucket::Origins);
+    let path = store.sharded(Bucket::Origins, "abcd");
+    let removals = std::cell::Cell::new(3);
+    let make = || {
+        if bucket.exists() && removals.get() > 0 {
+            removals.set(removals.get() - 1);
+            store.discard(&bucket).unwrap();
+        }
+        fs::write(&path, "made")
+    };
+    store.with_parents(&path, make).unwrap();
+    assert_eq!(removals.get(), 0);
+    assert_eq!(fs::read(&path).unwrap(), b"made");
+}
+
+#[test]
 fn a_version_that_a_power_failure_emptied_is_written_again() {
     let (_directory, store) = new();
     fs::write(store.version_file(), "").unwrap();

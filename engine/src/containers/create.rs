@@ -62,7 +62,7 @@ impl Engine {
             return Err(missing().into());
         }
         let reference: Reference = request.image.parse().map_err(ImageError::from)?;
-        self.pull(&reference, listener).await?;
+        let _pulled = self.pull(&reference, listener).await?;
         Ok(self.image_here(&request.image)?.ok_or_else(missing)?)
     }
 

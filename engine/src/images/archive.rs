@@ -36,8 +36,10 @@ impl Engine {
     /// which it was asked for.
     pub async fn save(&self, names: &[String], to: &Destination) -> Result<(), ImageError> {
         let mut images: Vec<(Digest, ArchiveImage)> = Vec::new();
+        let mut held = Vec::new();
         for name in names {
             let (id, image) = self.archived(name)?;
+            held.extend(self.hold_layers(name, &image.image.layers)?);
             match images.iter_mut().find(|(known, _)| *known == id) {
                 Some((_, known)) => known.names.extend(image.names),
                 None => images.push((id, image)),
@@ -52,6 +54,7 @@ impl Engine {
         blocking(move || {
             let mut out = Stoppable { out, stop: flag };
             write_archive(&images, &options, &source, &Unobserved, &mut out)?;
+            drop(held);
             Ok(())
         })
         .await?;

@@ -25,9 +25,14 @@ impl Engine {
         image: &ResolvedImage,
         row: &Row,
     ) -> Result<Vec<Sealed>, ImageError> {
-        self.bring(image, row, Origin::Build).await?;
+        let held = self.bring(image, row, Origin::Build).await?;
         let (engine, image) = (self.clone(), image.clone());
-        blocking(move || engine.sealed_layers(&image)).await
+        blocking(move || {
+            let sealed = engine.sealed_layers(&image);
+            drop(held);
+            sealed
+        })
+        .await
     }
 
     /// The layers, lowest first, of an image that the store has all of.
@@ -42,18 +47,19 @@ impl Engine {
         layers.collect()
     }
 
-    /// Sees that the store has an image that was found in a registry. Of several who want the same one, in this
-    /// process or others, one fetches it.
+    /// Sees that the store has an image that was found in a registry, and gives its layers, which stay there as long as
+    /// they are held: what keeps a base does not keep collectors from it. Of several who want the same one, in this process or
+    /// others, one fetches it.
     pub(super) async fn bring(
         &self,
         image: &ResolvedImage,
         row: &Row,
         origin: Origin,
-    ) -> Result<(), ImageError> {
+    ) -> Result<Vec<cache::Layer>, ImageError> {
         let Some(remote) = &image.remote else {
-            return Ok(());
+            return Ok(image.held.clone());
         };
-        let _held = if let Some(held) = self.held_layers(image)? {
+        let held = if let Some(held) = self.held_layers(image)? {
             held
         } else {
             let mut key = KeyWriter::new("rbuild pull", 1);
@@ -69,10 +75,11 @@ impl Engine {
         let _recorded = self.record_image(documents, &image.layers)?;
         if origin == Origin::Build && !image.config.platform().serves(&Platform::host()) {
             // The name is that of an image which runs here.
-            return Ok(());
+            return Ok(held);
         }
         let target = Some(remote.target.digest);
-        self.name_image(&image.reference, &image.id, target, origin)
+        self.name_image(&image.reference, &image.id, target, origin)?;
+        Ok(held)
     }
 
     /// The layers of an image if the store has all of them.

@@ -47,6 +47,7 @@ impl Engine {
         let image = image.transpose()?;
         let image = image.ok_or_else(|| ImageError::NotFound(reference.familiar()))?;
         let (config, _) = self.image_config(&name, &image.id)?;
+        let _held = self.hold_layers(&name, &image.layers)?;
         let local = LocalImage {
             config,
             layers: image.layers,
@@ -56,7 +57,11 @@ impl Engine {
         let manifest = self
             .send(&local, targets, encoding, MediaTypes::Oci, row)
             .await?;
-        self.name_image(reference, &image.id, Some(manifest.digest), Origin::User)?;
+        let _roots = self.store().share_roots()?;
+        // Who removed it meanwhile wants it to be gone.
+        if self.store().images().get(&image.id)?.is_some() {
+            self.name_image(reference, &image.id, Some(manifest.digest), Origin::User)?;
+        }
         Ok(Pushed {
             reference: reference.clone(),
             manifest,

@@ -49,6 +49,8 @@ pub struct Pulled {
     pub digest: Digest,
     /// Whether the name was new, or led to another image before.
     pub is_new: bool,
+    /// Its layers, which stay in the store as long as this lives.
+    _held: Vec<cache::Layer>,
 }
 
 impl Engine {
@@ -134,13 +136,14 @@ impl Engine {
         let resolved = self
             .resolve_image(reference, &Platform::host(), true, Some(row))
             .await?;
-        self.bring(&resolved, row, Origin::User).await?;
+        let held = self.bring(&resolved, row, Origin::User).await?;
         let target = resolved.remote.as_ref().map(|remote| remote.target.digest);
         Ok(Pulled {
             reference: reference.clone(),
             id: resolved.id,
             digest: target.unwrap_or(resolved.id),
             is_new: before.is_none_or(|tag| tag.image != resolved.id),
+            _held: held,
         })
     }
 }
