@@ -227,10 +227,13 @@ impl Check<'_> {
             let image = named.image;
             let layers = self.store.layers();
             let lost = image.layers.iter().find(|layer| !layers.contains(layer));
-            let damage = match lost {
-                Some(layer) => Damage::NoLayer(*layer),
-                None if !self.store.blobs().contains(&image.id) => Damage::NoConfig,
-                None => continue,
+            let mut documents = std::iter::once(&image.id).chain(&image.documents);
+            let damage = if let Some(layer) = lost {
+                Damage::NoLayer(*layer)
+            } else if documents.all(|document| self.store.blobs().contains(document)) {
+                continue;
+            } else {
+                Damage::NoConfig
             };
             // Without a name it is a cache entry, of which layers may go one by one.
             if named.tags.is_empty() && matches!(damage, Damage::NoLayer(_)) {

@@ -241,6 +241,7 @@ impl<'a> Collector<'a> {
                 continue;
             }
             documents.insert(id);
+            documents.extend(&named.image.documents);
             documents.extend(named.tags.iter().filter_map(|tag| tag.manifest));
         }
         for (digest, path) in self.store.blobs().names()? {

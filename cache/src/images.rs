@@ -23,13 +23,16 @@ pub struct Images<'a> {
     store: &'a Store,
 }
 
-/// An image.
+/// An image, or an index of images for several platforms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
-    /// Its identifier: the digest of its config, which is among the blobs.
+    /// Its identifier: the digest of its config or of the index, which is among the blobs.
     pub id: Digest,
-    /// Its layers, base first.
+    /// Its layers, base first; of an index those of all its images.
     pub layers: Vec<DiffId>,
+    /// Of an index, the manifests and configs of its images, which are among the blobs. None of an image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<Digest>,
     /// When it came into the store.
     pub stored: SystemTime,
 }
@@ -54,6 +57,13 @@ pub struct NamedImage {
     pub image: Image,
     /// Its names, sorted; none for an image whose name went to another.
     pub tags: Vec<Tag>,
+}
+
+impl Image {
+    /// Whether it is an index of images.
+    pub fn is_index(&self) -> bool {
+        !self.documents.is_empty()
+    }
 }
 
 impl Record for Image {

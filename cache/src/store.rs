@@ -261,9 +261,9 @@ impl Store {
         make: impl Fn() -> io::Result<T>,
     ) -> io::Result<T> {
         for _ in 0..ATTEMPTS {
-            let made = make();
-            if !made.as_ref().is_err_and(is_absent) {
-                return made;
+            let result = make();
+            if !result.as_ref().is_err_and(is_absent) {
+                return result;
             }
             self.make_parents(path)?;
         }

@@ -393,6 +393,21 @@ pub enum ImageError {
     /// A name by which nothing can be pushed or tagged, since it has a digest.
     #[error("`{0}` has a digest; a name with a tag is needed")]
     FixedName(String),
+    /// `--output type=docker` of several platforms.
+    #[error(
+        "docker exporter does not currently support exporting manifest lists; use `type=oci`, or leave out `dest=`"
+    )]
+    NoIndexInDockerArchive,
+    /// Two platforms have a file of one name, and both are to go to one directory.
+    #[error("cannot overwrite {path} from {first} with {second} when split option is disabled")]
+    SamePath {
+        /// The path in the images.
+        path: String,
+        /// The platform that was written.
+        first: String,
+        /// The platform that was not.
+        second: String,
+    },
     /// The work was stopped.
     #[error("cancelled")]
     Cancelled,

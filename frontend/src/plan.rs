@@ -3,6 +3,8 @@
 //! A plan is plain data. It names contexts, images and secrets but never reads them; the engine gives each
 //! [`Step`] its meaning.
 
+mod join;
+
 use std::collections::BTreeMap;
 
 use crate::chmod::Chmod;
@@ -15,15 +17,24 @@ pub struct Plan {
     /// Steps as nodes. An edge goes from a producer to its consumer and carries the consumer's input number:
     /// input 0 of a step that extends a root file system is the step it extends, [`StepKind::Scratch`] if need be.
     pub graph: solver::Graph<Step>,
-    /// The step whose root file system the image has; `None` for an image without any layer. A plan can have steps
-    /// that the target does not need: those of stages whose files nothing takes.
-    pub target: Option<solver::NodeId>,
-    /// What the image says of itself.
-    pub image: ImageSpec,
+    /// The images that are built, one for each platform.
+    pub images: Vec<PlannedImage>,
     /// `SOURCE_DATE_EPOCH` in seconds: the time of everything that the build makes.
     pub epoch: Option<i64>,
     /// Findings that do not stop the build.
     pub warnings: Vec<crate::diagnostic::Diagnostic>,
+}
+
+/// An image that a plan gives.
+#[derive(Debug, Clone)]
+pub struct PlannedImage {
+    /// The platform that it is asked for. What it says of itself may differ, as its base decides that.
+    pub platform: Platform,
+    /// The step whose root file system it has; `None` for an image without any layer. A plan can have steps that the
+    /// target does not need: those of stages whose files nothing takes.
+    pub target: Option<solver::NodeId>,
+    /// What it says of itself.
+    pub spec: ImageSpec,
 }
 
 /// One node of the graph.
@@ -37,10 +48,12 @@ pub struct Step {
     pub span: Option<Span>,
     /// The stage that the step belongs to: its name, or `stage-N`.
     pub stage: String,
+    /// The platform of that stage; empty for a step of no stage.
+    pub platform: Platform,
 }
 
 /// What a step does.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepKind {
     /// The empty root file system that steps of a `FROM scratch` extend. No inputs, no work, nothing to show.
     Scratch,
@@ -59,7 +72,7 @@ pub enum StepKind {
 }
 
 /// An image that a plan reads: resolved, so that its identity is fixed before anything runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSource {
     /// The name as written, normalised (`docker.io/library/busybox:latest`).
     pub reference: String,
@@ -68,7 +81,7 @@ pub struct ImageSource {
 }
 
 /// A `RUN` instruction.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// The argument vector, with the shell in front for the shell form.
     pub args: Vec<String>,
@@ -102,7 +115,7 @@ pub enum Security {
 }
 
 /// An executable file made from a here-document.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     /// The file's name under `/dev/pipes`.
     pub name: String,
@@ -123,7 +136,7 @@ pub enum Network {
 }
 
 /// `RUN --mount`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     /// Where it appears: absolute, cleaned, variables expanded.
     pub target: String,
@@ -134,7 +147,7 @@ pub struct Mount {
 }
 
 /// The kinds of `RUN --mount`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MountKind {
     /// `type=bind`: files of the context, a stage or an image.
     Bind {
@@ -159,7 +172,7 @@ pub enum MountKind {
 }
 
 /// `RUN --mount=type=cache`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheMount {
     /// The name under which it is shared.
     pub id: String,
@@ -178,7 +191,7 @@ pub struct CacheMount {
 }
 
 /// `RUN --mount=type=secret`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretMount {
     /// Which secret.
     pub id: String,
@@ -235,7 +248,7 @@ pub enum Source {
 }
 
 /// `COPY` or `ADD`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
     /// Whose files the paths name.
     pub from: Source,
@@ -256,7 +269,7 @@ pub struct Copy {
 }
 
 /// One source of a copy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyItem {
     /// A path or a pattern by the rules of Go's `filepath.Match`, cleaned, relative to the root of the source.
     Path(String),
@@ -286,7 +299,7 @@ pub enum CopyItem {
 }
 
 /// `WORKDIR`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MakeDirectory {
     /// Absolute path.
     pub path: String,

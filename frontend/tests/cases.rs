@@ -105,7 +105,7 @@ fn run_all(kind: &str) {
         let found = match kind {
             "checks" => check(&parsed, &options),
             "projects" => project(&parsed, &options),
-            _ => outcome(&parsed, &options),
+            _ => outcome(&parsed, &for_platforms(options_text)),
         };
         if kind != "checks" {
             let failed = found.starts_with("error");
@@ -186,11 +186,36 @@ fn plan(
     panic!("lowering asks for images without end");
 }
 
-fn outcome(parsed: &Parsed, options: &Options) -> String {
-    match plan(parsed, options, images::image) {
-        Ok(plan) => dump::plan(&plan, &parsed.text) + &render(&plan.warnings, parsed),
-        Err(errors) => errors,
+fn outcome(parsed: &Parsed, options: &[Options]) -> String {
+    let mut joint: Option<Plan> = None;
+    for options in options {
+        match (plan(parsed, options, images::image), &mut joint) {
+            (Err(errors), _) => return errors,
+            (Ok(plan), Some(joint)) => joint.join(plan),
+            (Ok(plan), None) => joint = Some(plan),
+        }
     }
+    let plan = joint.unwrap();
+    dump::plan(&plan, &parsed.text) + &render(&plan.warnings, parsed)
+}
+
+/// Options for each platform that is asked for.
+fn for_platforms(text: &str) -> Vec<Options> {
+    let options = read_options(text);
+    let asked = text.lines().find_map(|line| line.strip_prefix("platform="));
+    let Some(asked) = asked else {
+        return vec![options];
+    };
+    let platforms: Vec<_> = asked.split(',').collect();
+    let for_one = |platform: &&str| {
+        let mut options = options.clone();
+        let (os, architecture) = platform.split_once('/').unwrap();
+        os.clone_into(&mut options.platform.os);
+        architecture.clone_into(&mut options.platform.architecture);
+        options.names_platforms = platforms.len() > 1;
+        options
+    };
+    platforms.iter().map(for_one).collect()
 }
 
 /// As if there were every image, of one layer and with nothing in its configuration.
@@ -219,8 +244,8 @@ fn read_options(text: &str) -> Options {
             .split_once('=')
             .map_or((value, None), |(name, rest)| (name, Some(rest.to_owned())));
         match key {
-            // Which row of `rows.txt` it is a case of.
-            "row" => {}
+            // Which row of `rows.txt` it is a case of. Of several platforms each has options of its own.
+            "row" | "platform" => {}
             "target" => options.target = Some(value.to_owned()),
             "arg" => options.build_args.push((name.to_owned(), rest)),
             "label" => options.labels.push((name.to_owned(), rest.unwrap())),

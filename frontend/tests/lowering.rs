@@ -91,14 +91,14 @@ fn triggers_can_ask_for_more() {
     let Lowering::Done(plan) = lower(&file, &options(), &images).unwrap() else {
         panic!("not done");
     };
-    assert!(plan.image.config.on_build.is_empty());
+    assert!(plan.images[0].spec.config.on_build.is_empty());
     let ids: Vec<_> = plan.graph.ids().collect();
     assert_eq!(ids.len(), 4);
     assert!(
         matches!(&plan.graph.get(ids[0]).kind, StepKind::Image(image) if image.id == "base id")
     );
     assert_eq!(plan.graph.inputs(ids[2]), [ids[0], ids[1]]);
-    assert_eq!(plan.target, Some(ids[3]));
+    assert_eq!(plan.targets(), [ids[3]]);
 }
 
 #[test]

@@ -22,15 +22,17 @@ pub mod registry;
 pub mod transfer;
 
 mod compressing;
+mod content;
 mod error;
 mod json;
 mod reference;
 
 pub use compression::{Compression, Encoding};
 pub use config::ImageConfig;
+pub use content::{Content, LocalImage, index_of};
 pub use error::{Error, StoreError};
 pub use manifest::{Descriptor, Manifest};
 pub use media_type::MediaTypes;
-pub use platform::Platform;
+pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError, ReferenceProblem, Repository};
 pub use registry::{Client, RegistryError};

@@ -13,7 +13,7 @@ use crate::config::null_as_default;
 use crate::error::Error;
 use crate::json;
 use crate::media_type::{self, MediaTypes};
-use crate::platform::Platform;
+use crate::platform::{self, Platform};
 
 /// The most bytes of a manifest, an index or a config that are read: 8 MiB. Registries take 4 MiB.
 pub const SIZE_MAX: u64 = 8 << 20;
@@ -205,12 +205,29 @@ impl Manifest {
 impl Index {
     /// An OCI index.
     pub fn new(manifests: Vec<Descriptor>) -> Self {
+        Self::of(MediaTypes::Oci, manifests)
+    }
+
+    /// An index of these media types.
+    pub fn of(media_types: MediaTypes, manifests: Vec<Descriptor>) -> Self {
         Self {
             schema_version: 2,
-            media_type: media_type::OCI_INDEX.to_owned(),
+            media_type: media_types.index().to_owned(),
             manifests,
             annotations: BTreeMap::new(),
         }
+    }
+
+    /// The entry that serves a platform best.
+    pub fn choose(&self, wanted: &Platform) -> Option<&Descriptor> {
+        platform::choose(&self.manifests, wanted)
+    }
+
+    /// Its bytes as a document of its own, which a name leads to, and the pointer to them.
+    pub fn encode_document(&self) -> (Vec<u8>, Descriptor) {
+        let bytes = json::indented(self);
+        let descriptor = Descriptor::of(&self.media_type, &bytes);
+        (bytes, descriptor)
     }
 
     /// Its bytes on one line, as in an archive's `index.json`.

@@ -42,6 +42,14 @@ impl MediaTypes {
         }
     }
 
+    /// That of a list of manifests.
+    pub fn index(self) -> &'static str {
+        match self {
+            Self::Oci => OCI_INDEX,
+            Self::Docker => DOCKER_INDEX,
+        }
+    }
+
     /// That of a config.
     pub fn config(self) -> &'static str {
         match self {

@@ -30,6 +30,54 @@ pub struct Platform {
     pub variant: String,
 }
 
+/// Operating systems that Go knows: a platform can be their name alone.
+const SYSTEMS: [&str; 17] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+    "zos",
+];
+/// Architectures that Go knows, for the same.
+const ARCHITECTURES: [&str; 24] = [
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "arm64",
+    "arm64be",
+    "armbe",
+    "loong64",
+    "mips",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "mipsle",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
+    "wasm",
+];
+
 /// A text that is not a platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a platform: os/architecture[/variant]")]
@@ -126,6 +174,8 @@ impl fmt::Display for Platform {
 impl FromStr for Platform {
     type Err = PlatformError;
 
+    /// As containerd's `platforms.Parse`: an operating system alone is meant for this machine's architecture, an
+    /// architecture alone for Linux.
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let error = || PlatformError(text.chars().take(80).collect());
         let lower = text.to_ascii_lowercase();
@@ -138,9 +188,19 @@ impl FromStr for Platform {
         if !parts.iter().all(plain) {
             return Err(error());
         }
+        let system = |os| if os == "macos" { "darwin" } else { os };
         match parts[..] {
-            [os, architecture] => Ok(Self::new(os, architecture, "")),
-            [os, architecture, variant] => Ok(Self::new(os, architecture, variant)),
+            [os] if SYSTEMS.contains(&system(os)) => Ok(Self {
+                os: system(os).to_owned(),
+                ..Self::host()
+            }),
+            [architecture] => {
+                let platform = Self::new("linux", architecture, "");
+                let is_known = ARCHITECTURES.contains(&&*platform.architecture);
+                is_known.then_some(platform).ok_or_else(error)
+            }
+            [os, architecture] => Ok(Self::new(system(os), architecture, "")),
+            [os, architecture, variant] => Ok(Self::new(system(os), architecture, variant)),
             _ => Err(error()),
         }
     }
@@ -174,13 +234,36 @@ mod tests {
             ("linux/armel", "linux/arm/v6"),
             ("linux/i386", "linux/386"),
             ("linux/riscv64", "linux/riscv64"),
+            ("arm64", "linux/arm64"),
+            ("armhf", "linux/arm/v7"),
+            ("x86_64", "linux/amd64"),
+            ("macos/arm64", "darwin/arm64"),
         ];
         for (text, expected) in cases {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), expected);
         }
-        for text in ["", "linux", "linux/", "a/b/c/d", "li nux/amd64"] {
+        for text in [
+            "",
+            "lynux",
+            "local",
+            "linux/",
+            "a/b/c/d",
+            "li nux/amd64",
+            "linux,arm",
+        ] {
             text.parse::<Platform>().unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_system_alone_is_meant_for_this_architecture() {
+        let host = Platform::host();
+        assert_eq!("linux".parse(), Ok(host.clone()));
+        let darwin: Platform = "MacOS".parse().unwrap();
+        assert_eq!(
+            (darwin.os.as_str(), darwin.architecture),
+            ("darwin", host.architecture)
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::ImageConfig;
 use crate::error::{Error, IoContext as _};
 use crate::manifest::{Descriptor, Document, Index, Manifest, ManifestProblem};
-use crate::platform::{self, Platform};
+use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::registry::{BlobStream, Client};
 use crate::transfer::{KnownBlob, LayerSink, Observer, PartialBlob, Phase, Update};
@@ -127,7 +127,7 @@ pub(crate) fn choose<'a>(
     index: &'a Index,
     wanted: &Platform,
 ) -> Result<&'a Descriptor, Error> {
-    platform::choose(&index.manifests, wanted).ok_or_else(|| Error::NoPlatform {
+    index.choose(wanted).ok_or_else(|| Error::NoPlatform {
         image: name.to_owned(),
         wanted: wanted.to_string(),
         available: index

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::compressing::Uncompressed;
 use crate::compression::{self, Compression, Encoding};
+use crate::content::{Content, LocalImage, index_of};
 use crate::error::{Error, IoContext as _};
 use crate::manifest::{Descriptor, Manifest};
 use crate::media_type::MediaTypes;
@@ -36,15 +37,6 @@ const LONG: u64 = 4 << 20;
 /// How often the observer hears of an upload.
 const TICK: Duration = Duration::from_millis(100);
 
-/// An image that the caller has.
-#[derive(Debug, Clone)]
-pub struct LocalImage {
-    /// Its config's bytes.
-    pub config: Vec<u8>,
-    /// Its layers, base first.
-    pub layers: Vec<DiffId>,
-}
-
 /// How an image is pushed.
 #[derive(Debug, Clone)]
 pub struct PushOptions {
@@ -56,18 +48,18 @@ pub struct PushOptions {
     pub scratch: PathBuf,
 }
 
-/// Pushes an image to all of `targets`, and gives the pointer to its manifest. A failure, or dropping the future,
-/// stops everything.
+/// Pushes an image, or images and their index, to all of `targets`, and gives the pointer to the manifest or index. A
+/// failure, or dropping the future, stops everything.
 pub async fn push(
     client: &Client,
-    image: &LocalImage,
+    content: &Content,
     targets: &[Reference],
     options: &PushOptions,
     source: &Arc<dyn LayerSource>,
     observer: &Arc<dyn Observer>,
 ) -> Result<Descriptor, Error> {
     let cores = &Semaphore::new(compression::cores());
-    let (mut bytes, mut descriptor) = (Vec::new(), None);
+    let mut document = None;
     let mut pushed = Vec::<&Repository>::new();
     for target in targets {
         let repository = target.repository();
@@ -80,22 +72,22 @@ pub async fn push(
             cores,
         };
         if !pushed.contains(&repository) {
-            if let Some(unchanged) = push.unchanged(image, target).await? {
-                descriptor = Some(unchanged);
+            if let Some(unchanged) = push.unchanged(content, target).await? {
+                document = Some(unchanged);
                 continue;
             }
-            let (encoded, pointer) = push.content(image).await?.encode();
-            (bytes, descriptor) = (encoded, Some(pointer));
+            document = Some(push.content(content).await?);
             pushed.push(repository);
         }
-        let body = Bytes::from(bytes.clone());
-        let media_type = options.media_types.manifest();
-        client
-            .put_manifest(repository, &target.target(), media_type, &body)
-            .await?;
+        if let Some(document) = &document {
+            push.document(&target.target(), document).await?;
+        }
     }
-    descriptor.ok_or(Error::NoTarget)
+    document.map(|(_, pointer)| pointer).ok_or(Error::NoTarget)
 }
+
+/// A manifest or an index, and the pointer to it.
+type Encoded = (Vec<u8>, Descriptor);
 
 /// One push to one repository.
 struct Push<'a> {
@@ -109,40 +101,84 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    /// The pointer to the image's manifest, if that is where the tag of `target` leads already.
+    /// The document that `target` is to lead to, if that is where it leads already.
     async fn unchanged(
         &self,
-        image: &LocalImage,
+        content: &Content,
         target: &Reference,
-    ) -> Result<Option<Descriptor>, Error> {
-        let wanted = self.options.encoding.compression();
-        let mut known = Vec::with_capacity(image.layers.len());
-        for layer in &image.layers {
-            match self.source.known_blob(layer, wanted) {
-                Ok(Some(blob)) => known.push(blob),
-                Ok(None) => return Ok(None),
-                Err(error) => return Err(Error::Store(error)),
-            }
+    ) -> Result<Option<Encoded>, Error> {
+        let mut blobs = Vec::new();
+        let mut manifests = Vec::new();
+        for image in content.images() {
+            let Some(known) = self.known_blobs(image)? else {
+                return Ok(None);
+            };
+            let types = self.options.media_types;
+            let config = Descriptor::of(types.config(), &image.config);
+            let layers = known.iter().map(|blob| self.descriptor(blob)).collect();
+            manifests.push(Manifest::new(types, config, layers).encode());
+            blobs.extend(image.layers.iter().copied().zip(known));
         }
-        let types = self.options.media_types;
-        let config = Descriptor::of(types.config(), &image.config);
-        let layers = known.iter().map(|blob| self.descriptor(blob)).collect();
-        let (_, manifest) = Manifest::new(types, config, layers).encode();
+        let Some(document) = self.document_of(content, manifests) else {
+            return Ok(None);
+        };
         let tagged = self
             .client
             .tagged(self.repository, &target.target())
             .await?;
-        if tagged != Some(manifest.digest) {
+        if tagged != Some(document.1.digest) {
             return Ok(None);
         }
-        for (layer, blob) in image.layers.iter().zip(&known) {
+        for (layer, blob) in &blobs {
             self.tell(*layer, blob, Phase::Exists, blob.size);
         }
-        Ok(Some(manifest))
+        Ok(Some(document))
     }
 
-    /// Sees that the repository has the config and all layers.
-    async fn content(&self, image: &LocalImage) -> Result<Manifest, Error> {
+    /// What the layers of an image are when they are compressed, if that is known of all.
+    fn known_blobs(&self, image: &LocalImage) -> Result<Option<Vec<KnownBlob>>, Error> {
+        let wanted = self.options.encoding.compression();
+        let layers = image.layers.iter();
+        let known = layers.map(|layer| self.source.known_blob(layer, wanted));
+        known.collect::<Result<_, _>>().map_err(Error::Store)
+    }
+
+    /// What a name leads to: the manifest of an image, or the index of several.
+    fn document_of(&self, content: &Content, manifests: Vec<Encoded>) -> Option<Encoded> {
+        let images = match content {
+            Content::Image(_) => return manifests.into_iter().next(),
+            Content::Index(images) => images,
+        };
+        let entries = images.iter().zip(manifests);
+        let entries = entries.map(|((platform, _), (_, pointer))| (platform.clone(), pointer));
+        Some(index_of(entries, self.options.media_types))
+    }
+
+    /// Sees that the repository has everything that the document, which is given, leads to.
+    async fn content(&self, content: &Content) -> Result<Encoded, Error> {
+        let images = match content {
+            Content::Image(image) => return Ok(self.image(image).await?.encode()),
+            Content::Index(images) => images,
+        };
+        let mut entries = Vec::with_capacity(images.len());
+        for (platform, image) in images {
+            let manifest = self.image(image).await?.encode();
+            let digest = manifest.1.digest.to_string();
+            self.document(&digest, &manifest).await?;
+            entries.push((platform.clone(), manifest.1));
+        }
+        Ok(index_of(entries, self.options.media_types))
+    }
+
+    /// Puts a manifest or an index under a tag or its digest.
+    async fn document(&self, target: &str, (bytes, pointer): &Encoded) -> Result<(), Error> {
+        let body = Bytes::from(bytes.clone());
+        let put = (self.client).put_manifest(self.repository, target, &pointer.media_type, &body);
+        put.await
+    }
+
+    /// Sees that the repository has the config and all layers of an image.
+    async fn image(&self, image: &LocalImage) -> Result<Manifest, Error> {
         let mut distinct = image.layers.clone();
         distinct.sort_unstable();
         distinct.dedup();

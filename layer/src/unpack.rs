@@ -8,6 +8,7 @@ use crate::emit::Emitter;
 use crate::entry::{EntryKind, PlannedEntry, PlannedNode};
 use crate::erofs::{Index, Inode, Nid};
 use crate::error::{Error, Result};
+use crate::metadata::Metadata;
 use crate::path::LayerPath;
 use crate::place::{Marks, Style, place};
 use crate::plan::arrange;
@@ -134,15 +135,21 @@ pub fn flatten_directory(
     place(entries, destination, style)
 }
 
-/// Writes a whole tree as a tar, as `--output type=tar` does. Times beyond `clamp`, in seconds since 1970, become
-/// that.
+/// Writes whole trees as a tar, as `--output type=tar` does, each into a directory of its own or into the root. Times
+/// beyond `clamp`, in seconds since 1970, become that.
 pub fn flatten_tar(
-    view: &View,
+    trees: &[(LayerPath, View)],
     out: impl Write + Send,
     clamp: Option<i64>,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<()> {
-    let entries = arrange(view.plan(&view.root()?)?, clamp)?;
+    let mut entries = Vec::new();
+    for (directory, view) in trees {
+        for entry in view.plan(&view.root()?)? {
+            entries.push(moved(entry, directory)?);
+        }
+    }
+    let entries = arrange(entries, clamp)?;
     std::thread::scope(|scope| {
         let sink = Sink::new(scope, Target::Stream(Box::new(out)), false);
         let mut emitter = Emitter::new(sink, cancelled);
@@ -153,4 +160,26 @@ pub fn flatten_tar(
         emitter.sink.finish()?;
         Ok(())
     })
+}
+
+/// An entry of a tree that is put into a directory, which is what the tree's root becomes.
+fn moved(mut entry: PlannedEntry, directory: &LayerPath) -> Result<PlannedEntry> {
+    if directory.is_root() {
+        return Ok(entry);
+    }
+    let below = |path: &LayerPath| {
+        if path.is_root() {
+            return Ok(directory.clone());
+        }
+        let joined = directory.join(path.as_bytes());
+        joined.map_err(|problem| Error::plan(path, problem.into()))
+    };
+    if entry.path.is_root() {
+        entry.metadata = Metadata::implied();
+    }
+    if let PlannedNode::HardLink(target) = &entry.node {
+        entry.node = PlannedNode::HardLink(below(target)?);
+    }
+    entry.path = below(&entry.path)?;
+    Ok(entry)
 }

@@ -412,7 +412,7 @@ fn flattened_tars_hold_the_merged_tree() {
     ]);
     let view = view(&[&base, &top]);
     let mut bytes = Vec::new();
-    rbuild_layer::flatten_tar(&view, &mut bytes, None, &|| false).unwrap();
+    rbuild_layer::flatten_tar(&[(LayerPath::root(), view)], &mut bytes, None, &|| false).unwrap();
     let flat = Layer::of_tar(&bytes).unwrap();
     let mounts = [base.mount(), top.mount()];
     let overlay = Mounted::overlay(&[mounts[0].path(), mounts[1].path()]);

@@ -7,6 +7,7 @@ pub(crate) mod entitlement;
 pub(crate) mod environment;
 pub(crate) mod host;
 pub(crate) mod output;
+pub(crate) mod platform;
 pub(crate) mod quantity;
 pub(crate) mod secret;
 pub(crate) mod signal;

@@ -86,7 +86,9 @@ pub(crate) struct BuildRequest {
     pub build_args: Vec<(String, Option<String>)>,
     pub target: Option<String>,
     /// This machine's own if there is none.
-    pub platform: Option<Platform>,
+    pub platforms: Vec<Platform>,
+    /// Whether one image makes an index, too.
+    pub index: bool,
     pub no_cache: bool,
     /// Stages whose steps run again.
     pub no_cache_stages: Vec<String>,
@@ -109,13 +111,15 @@ pub(crate) struct BuildRequest {
 /// A finished build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Built {
-    /// The digest of the image's config (`sha256:…`): its id.
-    pub config: String,
-    /// The digest of its manifest.
+    /// The image's id (`sha256:…`).
+    pub id: String,
+    /// The digest of its config; none of an index.
+    pub config: Option<String>,
+    /// The digest of its manifest or index.
     pub manifest: String,
-    /// The manifest's size in bytes.
+    /// The size of that in bytes.
     pub manifest_size: u64,
-    /// The manifest's media type.
+    /// The media type of that.
     pub media_type: String,
     /// The names it was given, in full (`docker.io/library/a:latest`).
     pub names: Vec<String>,

@@ -9,7 +9,7 @@ use engine::build::{Entitlement, ForeseenStep, Platform};
 use engine::event::Listener;
 use serde_json::json;
 
-use super::build_arguments::build_arguments;
+use super::build_arguments::{build_arguments, makes_index};
 use super::build_origin::{Typed, needs_ssh, origin, read_input};
 use super::debug::{OnError, Wish};
 use super::{Context, call, dry_run, verify};
@@ -18,6 +18,7 @@ use crate::args::call::CallArg;
 use crate::args::entitlement::entitlement;
 use crate::args::host::HostArg;
 use crate::args::output::{Dest, OutputArg, OutputKind};
+use crate::args::platform::platform;
 use crate::args::quantity::size;
 use crate::args::secret::{SecretArg, SecretPlace};
 use crate::args::ssh::SshArg;
@@ -30,6 +31,8 @@ use crate::settings::{SSH_AUTH_SOCK, Settings};
 use crate::signals::interruptible;
 use crate::timeline::Timeline;
 
+/// Platforms to build for where no flag says.
+const DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// The SSH agent that repositories are fetched with.
 const DEFAULT_AGENT: &str = "default";
 
@@ -129,9 +132,10 @@ pub(crate) struct BuildArgs {
     /// As `--provenance`
     #[arg(long, hide = true, value_parser = off)]
     pub sbom: Option<()>,
-    /// The platform to build for [default: this machine's own]
-    #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<String>,
+    /// The platforms to build for: `linux/arm64`, `arm64`, `local`; several, divided by commas, make an index of images
+    /// [env: DOCKER_DEFAULT_PLATFORM] [default: this machine's own]
+    #[arg(long = "platform", value_name = "OS/ARCH", value_delimiter = ',', value_parser = platform)]
+    pub platforms: Vec<Platform>,
     /// Tell which steps would run and how long they took when they last did; run none
     #[arg(long, conflicts_with_all = ["verify", "iidfile", "metadata_file"])]
     pub dry_run: bool,
@@ -264,13 +268,13 @@ pub(super) async fn build<B: Backend>(
         }
     };
     if let Some(path) = iidfile {
-        write(&path, built.config.as_bytes())?;
+        write(&path, built.id.as_bytes())?;
     }
     if let Some(path) = metadata_file {
         write(&path, &metadata(&built))?;
     }
     if mode == Mode::Quiet {
-        cx.printer.line(&built.config)?;
+        cx.printer.line(&built.id)?;
     }
     match opened {
         Some((wish, session)) => wish.serve(&session, cx).await,
@@ -337,9 +341,10 @@ pub(super) fn request(
     settings: &Settings,
     typed: Typed,
 ) -> Result<BuildRequest, Error> {
-    let platform = args.platform.as_deref().map(platform).transpose()?;
     let outputs = outputs(&args)?;
     let (context, dockerfile) = origin(&args.context, args.file, &args.variables, typed)?;
+    let platforms = distinct(asked_platforms(args.platforms, settings)?);
+    let build_args = build_arguments(args.variables, settings)?;
     let mut ssh = args.ssh;
     // As with Docker, a context that needs an agent has the one there is.
     if needs_ssh(&context)
@@ -356,9 +361,10 @@ pub(super) fn request(
         contexts: args.contexts,
         dockerfile,
         tags: args.tags,
-        build_args: build_arguments(args.variables, settings)?,
+        index: makes_index(&build_args, platforms.len())?,
+        platforms,
+        build_args,
         target: args.target,
-        platform,
         no_cache: args.no_cache,
         no_cache_stages: args.no_cache_filter,
         pull: args.pull,
@@ -481,21 +487,35 @@ fn outputs(args: &BuildArgs) -> Result<Vec<OutputArg>, Error> {
     Ok(outputs)
 }
 
-/// The platform to build for.
-fn platform(text: &str) -> Result<Platform, Error> {
-    if text.contains(',') {
-        return Err(Error::Usage(format!(
-            "`--platform {text}`: several platforms at once are not supported yet: build for one after the other"
-        )));
+/// The platforms that are asked for by flag, or else by the environment.
+fn asked_platforms(given: Vec<Platform>, settings: &Settings) -> Result<Vec<Platform>, Error> {
+    if !given.is_empty() {
+        return Ok(given);
     }
-    text.parse()
-        .map_err(|error| Error::Usage(format!("`--platform`: {error}")))
+    let default = settings.lookup(DEFAULT_PLATFORM).unwrap_or_default();
+    let default = default.to_string_lossy();
+    let named = default.split(',').filter(|name| !name.is_empty());
+    named
+        .map(|name| {
+            platform(name).map_err(|error| Error::Usage(format!("`{DEFAULT_PLATFORM}`: {error}")))
+        })
+        .collect()
+}
+
+/// The platforms to build for, each once.
+fn distinct(platforms: Vec<Platform>) -> Vec<Platform> {
+    let mut distinct = Vec::with_capacity(platforms.len());
+    for platform in platforms {
+        if !distinct.contains(&platform) {
+            distinct.push(platform);
+        }
+    }
+    distinct
 }
 
 /// The metadata file's keys, as `docker buildx build` writes them.
 fn metadata(built: &Built) -> Vec<u8> {
     let mut metadata = json!({
-        "containerimage.config.digest": built.config,
         "containerimage.descriptor": {
             "mediaType": built.media_type,
             "digest": built.manifest,
@@ -503,6 +523,9 @@ fn metadata(built: &Built) -> Vec<u8> {
         },
         "containerimage.digest": built.manifest,
     });
+    if let Some(config) = &built.config {
+        metadata["containerimage.config.digest"] = config.as_str().into();
+    }
     if !built.names.is_empty() {
         metadata["image.name"] = built.names.join(",").into();
     }

@@ -8,16 +8,12 @@ use crate::settings::{SOURCE_DATE_EPOCH, Settings};
 /// Another frontend than the one of the `syntax` directive.
 const SYNTAX: &str = "BUILDKIT_SYNTAX";
 /// What BuildKit does when they are given, and rbuild does not.
-const UNSUPPORTED: [(&str, &str); 2] = [
-    (
-        "BUILDKIT_MULTI_PLATFORM",
-        "an index of one platform's image is not supported yet",
-    ),
-    (
-        "BUILDKIT_SANDBOX_HOSTNAME",
-        "another host name for steps is not supported yet",
-    ),
-];
+const UNSUPPORTED: [(&str, &str); 1] = [(
+    "BUILDKIT_SANDBOX_HOSTNAME",
+    "another host name for steps is not supported yet",
+)];
+/// Whether the result is an index, be it of one image.
+const MULTI_PLATFORM: &str = "BUILDKIT_MULTI_PLATFORM";
 
 /// Arguments without a value are taken from the environment, as is the time that everything built bears.
 pub(super) fn build_arguments(
@@ -59,5 +55,30 @@ fn check(name: &str, value: &str) -> Result<(), Error> {
     match UNSUPPORTED.iter().find(|(known, _)| *known == name) {
         Some((_, why)) => refuse(why),
         None => Ok(()),
+    }
+}
+
+/// Whether one image is to make an index. With several platforms the result can be nothing else.
+pub(super) fn makes_index(
+    arguments: &[(String, Option<String>)],
+    platforms: usize,
+) -> Result<bool, Error> {
+    let given = arguments
+        .iter()
+        .rev()
+        .find(|(name, _)| name == MULTI_PLATFORM);
+    let value = given.and_then(|(_, value)| value.as_deref());
+    // As Go's `ParseBool`.
+    match value.unwrap_or_default() {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" if platforms > 1 => {
+            Err(Error::Usage(format!(
+                "`--build-arg {MULTI_PLATFORM}`: returning multiple target platforms is not allowed"
+            )))
+        }
+        "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        other => Err(Error::Usage(format!(
+            "`--build-arg {MULTI_PLATFORM}={other}`: it is `true` or `false`"
+        ))),
     }
 }

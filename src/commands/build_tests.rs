@@ -131,6 +131,29 @@ fn push_and_load_are_outputs() {
 }
 
 #[test]
+fn platforms_are_asked_for_once_each() {
+    let of = |words: &[&str]| {
+        let request = requested(words).expect("a request");
+        let platforms = request.platforms.iter().map(ToString::to_string);
+        (platforms.collect::<Vec<_>>().join(" "), request.index)
+    };
+    let words = [
+        "--platform=arm64,linux/s390x",
+        "--platform",
+        "linux/arm64",
+        ".",
+    ];
+    assert_eq!(of(&words), ("linux/arm64 linux/s390x".to_owned(), false));
+    let settings = Settings::fixed(&[("DOCKER_DEFAULT_PLATFORM", "arm64")]);
+    let by_environment = |given| asked_platforms(given, &settings).expect("platforms");
+    let host = Platform::host();
+    assert_eq!(by_environment(Vec::new())[0].to_string(), "linux/arm64");
+    assert_eq!(by_environment(vec![host.clone()]), [host]);
+    let words = ["--build-arg=BUILDKIT_MULTI_PLATFORM=1", "."];
+    assert_eq!(of(&words), (String::new(), true));
+}
+
+#[test]
 fn mistakes_are_usage_errors() {
     for (words, message) in [
         (
@@ -139,12 +162,16 @@ fn mistakes_are_usage_errors() {
         ),
         (&["--push", "."], "a name is needed to push"),
         (
-            &["--platform", "linux/amd64,linux/arm64", "."],
-            "`--platform linux/amd64,linux/arm64`: several platforms at once are not supported yet",
+            &[
+                "--platform=linux/amd64,linux/arm64",
+                "--build-arg=BUILDKIT_MULTI_PLATFORM=false",
+                ".",
+            ],
+            "`--build-arg BUILDKIT_MULTI_PLATFORM`: returning multiple target platforms",
         ),
         (
-            &["--platform", "linux", "."],
-            "`--platform`: `linux` is not a platform",
+            &["--build-arg=BUILDKIT_MULTI_PLATFORM=maybe", "."],
+            "`--build-arg BUILDKIT_MULTI_PLATFORM=maybe`: it is",
         ),
         (
             &["--secret", "id=x,env=NOT_SET", "."],
@@ -233,7 +260,6 @@ fn arguments_that_ask_for_what_is_not_done_are_refused() {
             "BUILDKIT_SYNTAX=example.com/frontend",
             "only the frontend `docker/dockerfile`",
         ),
-        ("BUILDKIT_MULTI_PLATFORM=1", "is not supported yet"),
         ("BUILDKIT_SANDBOX_HOSTNAME=box", "is not supported yet"),
     ] {
         let refused = requested(&["--build-arg", argument, "."]);

@@ -272,7 +272,8 @@ impl Backend for Fake {
             .expect("no other thread panicked")
             .push(request);
         Ok(Built {
-            config: image().summary.id,
+            id: image().summary.id,
+            config: Some(image().summary.id),
             manifest: "sha256:77".to_owned(),
             manifest_size: 500,
             media_type: image().media_type,

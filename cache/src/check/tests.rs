@@ -42,6 +42,7 @@ fn new() -> (tempfile::TempDir, Store, [DiffId; 2]) {
     let image = Image {
         id,
         layers: layers.to_vec(),
+        documents: Vec::new(),
         stored: SystemTime::now(),
     };
     store.images().put(&image).unwrap();

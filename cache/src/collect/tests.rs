@@ -32,6 +32,7 @@ fn image(store: &Store, layers: &[DiffId], name: Option<&str>) -> Digest {
     let image = Image {
         id,
         layers: layers.to_vec(),
+        documents: Vec::new(),
         stored: SystemTime::now(),
     };
     store.images().put(&image).unwrap();

@@ -66,6 +66,7 @@ fn image(store: &Store) -> Image {
     Image {
         id: config(store),
         layers: Vec::new(),
+        documents: Vec::new(),
         stored: SystemTime::now(),
     }
 }

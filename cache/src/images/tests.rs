@@ -18,6 +18,7 @@ fn image(id: Digest, second: u64) -> Image {
     Image {
         id,
         layers: vec![DiffId::new(Digest::of(b"layer"))],
+        documents: Vec::new(),
         stored: time(second),
     }
 }

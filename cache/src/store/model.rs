@@ -69,6 +69,7 @@ fn build(store: &Store, name: &str, numbers: &[u64]) {
     let image = Image {
         id,
         layers: layers.iter().map(|layer| layer.diff_id).collect(),
+        documents: Vec::new(),
         stored: std::time::SystemTime::now(),
     };
     store.images().put(&image).unwrap();

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use frontend::plan::{self, ImageSpec, Plan};
+use frontend::plan::{self, ImageSpec, PlannedImage};
+use image::Platform;
 use image::config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs, timestamp};
 use layer::Digest;
 
@@ -11,9 +12,20 @@ use crate::rootfs::Sealed;
 /// What BuildKit says made a layer that no instruction accounts for.
 const UNACCOUNTED: &str = "buildkit.exporter.image.v0";
 
+/// What a build came to.
+#[derive(Debug, Clone)]
+pub(crate) enum Finished {
+    /// An image.
+    Image(Box<FinishedImage>),
+    /// An index of images, in the order of their platforms as they were asked for.
+    Index(Vec<FinishedImage>),
+}
+
 /// An image that is complete but for its way out.
 #[derive(Debug, Clone)]
 pub(crate) struct FinishedImage {
+    /// The platform that it was asked for.
+    pub(crate) platform: Platform,
     pub(crate) config: ImageConfig,
     pub(crate) bytes: Vec<u8>,
     /// The digest of the config.
@@ -23,9 +35,32 @@ pub(crate) struct FinishedImage {
     pub(crate) epoch: Option<i64>,
 }
 
-/// Describes the image that `plan` gives with these layers.
-pub(super) fn image(plan: &Plan, layers: Vec<Sealed>, epoch: Option<i64>) -> FinishedImage {
-    let spec = &plan.image;
+impl Finished {
+    /// The images.
+    pub(crate) fn images(&self) -> &[FinishedImage] {
+        match self {
+            Self::Image(image) => std::slice::from_ref(&**image),
+            Self::Index(images) => images,
+        }
+    }
+
+    /// Which of the images runs here; the first if none does.
+    pub(crate) fn shown(&self) -> usize {
+        let host = Platform::host();
+        let mut images = self.images().iter();
+        images
+            .position(|image| image.platform.serves(&host))
+            .unwrap_or(0)
+    }
+}
+
+/// Describes the image that a plan gives with these layers.
+pub(super) fn image(
+    planned: &PlannedImage,
+    layers: Vec<Sealed>,
+    epoch: Option<i64>,
+) -> FinishedImage {
+    let spec = &planned.spec;
     let mut history: Vec<History> = spec.history.iter().map(to_history).collect();
     let created = created(&layers);
     account_for_layers(&mut history, &created);
@@ -54,7 +89,9 @@ pub(super) fn image(plan: &Plan, layers: Vec<Sealed>, epoch: Option<i64>) -> Fin
         ..ImageConfig::default()
     };
     let (bytes, id) = config.encode();
+    let asked = &planned.platform;
     FinishedImage {
+        platform: Platform::new(&asked.os, &asked.architecture, &asked.variant),
         config,
         bytes,
         id,

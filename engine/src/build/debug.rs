@@ -90,20 +90,22 @@ impl Engine {
                 let session = Session::of(&prepared.build, step).await?;
                 *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
             }
-            let image = made?;
-            let built = self.write_outputs(&request, &image, progress).await?;
+            let finished = made?;
+            let built = self.write_outputs(&request, &finished, progress).await?;
             if debug == Debug::Failure {
                 return Ok(Debugged::Finished(built));
             }
-            let layers = image.layers.into_iter().map(Layer::stored);
-            let inputs = vec![Rootfs::new(layers.collect())];
-            let command = of_image(&prepared.plan.image);
+            // Of several images that which runs here.
+            let shown = finished.shown();
+            let layers = finished.images()[shown].layers.iter().cloned();
+            let inputs = vec![Rootfs::new(layers.map(Layer::stored).collect())];
+            let command = of_image(&prepared.plan.images[shown].spec);
             let session = Session::new(&prepared.build, command, inputs)?;
             Ok(Debugged::Opened(session, Some(built)))
         };
         let image = |made: &Debugged| match made {
-            Debugged::Opened(_, built) => built.as_ref().map(|built| built.config),
-            Debugged::Finished(built) => Some(built.config),
+            Debugged::Opened(_, built) => built.as_ref().map(|built| built.id),
+            Debugged::Finished(built) => Some(built.id),
             Debugged::Failed(..) => None,
         };
         let result = self.recorded(&request, listener, make, image).await;

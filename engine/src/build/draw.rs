@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use frontend::plan::{BaseImage, Plan, Step, StepKind};
 use frontend::{Lowering, Need, SourceText};
-use image::Reference;
+use image::{Platform, Reference};
 use solver::NodeId;
 
 use super::is_silent;
 use super::prepare::{self, Dockerfile};
 use super::request::BuildRequest;
-use super::resolve::{self, Images, failure};
+use super::resolve::{self, Images};
 use crate::engine::Engine;
 use crate::error::BuildError;
 use crate::event::Listener;
@@ -100,10 +100,8 @@ impl Engine {
         dockerfile: &Dockerfile,
         images: &mut Images,
     ) -> Result<Plan, BuildError> {
-        let options = resolve::options(request);
         loop {
-            let lowering = frontend::lower(&dockerfile.parsed, &options, &images.known);
-            match lowering.map_err(|items| failure(dockerfile, items))? {
+            match resolve::lower_once(request, dockerfile, images)? {
                 Lowering::Done(plan) => return Ok(*plan),
                 Lowering::Needs(needs) => {
                     for need in &needs {
@@ -118,7 +116,11 @@ impl Engine {
     fn take_image(&self, need: &Need, images: &mut Images) {
         let name = &need.image.reference;
         let reference = name.parse::<Reference>().ok();
-        let here = reference.and_then(|reference| self.local_image(&reference).ok().flatten());
+        let here = reference.and_then(|reference| {
+            let wanted = &need.image.platform;
+            let platform = Platform::new(&wanted.os, &wanted.architecture, &wanted.variant);
+            self.local_image(&reference, &platform).ok().flatten()
+        });
         if let Some(image) = here {
             images.insert(need, image);
         } else {
@@ -144,7 +146,7 @@ struct Canvas {
 
 impl Canvas {
     fn add(&mut self, plan: &Plan, text: &SourceText, is_target: bool) {
-        let targets: Vec<_> = plan.target.into_iter().collect();
+        let targets = plan.targets();
         for node in plan.graph.needed_by(&targets) {
             if is_silent(&plan.graph, node) {
                 continue;
@@ -161,7 +163,7 @@ impl Canvas {
                 stage,
                 line: step.span.map(|span| text.position(span.start).line),
                 needed: is_target,
-                target: is_target && Some(node) == plan.target,
+                target: is_target && targets.contains(&node),
             });
             self.steps.insert(key, number);
             self.connect(plan, node, number);

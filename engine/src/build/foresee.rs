@@ -49,9 +49,10 @@ impl Engine {
         let prepared = self
             .prepare(&request, Seals::Any, &progress, |_| ())
             .await?;
-        let Some(target) = prepared.plan.target else {
+        let targets = prepared.plan.targets();
+        if targets.is_empty() {
             return Ok(Vec::new());
-        };
+        }
         let silent = Progress::silent();
         let graph = prepared.plan.graph.map(|_, step| {
             let row = silent.row(&*step.name, b"", Vec::new());
@@ -61,7 +62,7 @@ impl Engine {
             engine: self.clone(),
             progress: silent.clone(),
         };
-        let foreseen = solver::foresee(&graph, &[target], &actions).await;
+        let foreseen = solver::foresee(&graph, &targets, &actions).await;
         let foreseen =
             foreseen.map_err(|error| failure(&error, &prepared.plan, &prepared.dockerfile))?;
         let past = self.builds().unwrap_or_default();

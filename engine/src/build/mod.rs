@@ -24,11 +24,11 @@ mod state;
 mod tell;
 mod verify;
 
-pub(crate) use self::assemble::FinishedImage;
+pub(crate) use self::assemble::{Finished, FinishedImage};
 pub(crate) use self::file::Implied;
 pub(crate) use self::operation::blocking;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use frontend::diagnostic::Diagnostic;
@@ -57,13 +57,14 @@ use crate::engine::Engine;
 use crate::error::{BuildError, Diagnostics, ImageError, StepError};
 use crate::event::{Listener, Phase};
 pub use crate::files::archive::is_archive;
+use crate::output::check_outputs;
 use crate::progress::{Progress, Row};
 use crate::rootfs::{Rootfs, Sealed};
 pub use frontend::remote::{
     GitSource, HttpForm, HttpSource, RemoteError, RemoteSource, file_name, is_url,
 };
 pub use frontend::{Entitlement, is_built_in_frontend};
-pub use image::Platform;
+pub use image::{Platform, PlatformError};
 pub use runtime::{Limit, Resource};
 
 /// How often a build starts again because a file of the context changed while it was read.
@@ -83,7 +84,7 @@ impl Engine {
             let image = image.await?;
             self.write_outputs(&request, &image, progress).await
         };
-        let built = self.recorded(&request, listener, make, |built| Some(built.config));
+        let built = self.recorded(&request, listener, make, |built| Some(built.id));
         let built = built.await;
         self.collect_behind();
         built
@@ -123,7 +124,7 @@ impl Engine {
         seals: Seals,
         progress: &Progress,
         recorder: &Recorder,
-    ) -> Result<FinishedImage, BuildError> {
+    ) -> Result<Finished, BuildError> {
         let prepared = self.prepare(request, seals, progress, |name| recorder.reads(name));
         let prepared = prepared.await?;
         let _abandon = AbandonOnDrop(&prepared.build);
@@ -135,14 +136,22 @@ impl Engine {
         prepared: &Prepared,
         progress: &Progress,
         recorder: &Recorder,
-    ) -> Result<FinishedImage, BuildError> {
+    ) -> Result<Finished, BuildError> {
         let Prepared { plan, build, .. } = prepared;
         let solved = target_layers(prepared, progress, recorder).await;
         // What was learnt serves the next build whether this one worked or not.
         let kept = build.remember().and(build.settle().await);
         let layers = solved?;
         kept?;
-        Ok(assemble::image(plan, layers, plan.epoch))
+        let images = plan.images.iter().zip(layers);
+        let mut images =
+            images.map(|(planned, layers)| assemble::image(planned, layers, plan.epoch));
+        if !build.request().makes_index()
+            && let Some(only) = images.next()
+        {
+            return Ok(Finished::Image(Box::new(only)));
+        }
+        Ok(Finished::Index(images.collect()))
     }
 
     /// Reads the Dockerfile, whose name is told to `reads`, lowers it, and opens the context.
@@ -153,6 +162,7 @@ impl Engine {
         progress: &Progress,
         reads: impl FnOnce(&str),
     ) -> Result<Prepared, BuildError> {
+        check_outputs(request)?;
         let spending = progress.spend(Phase::Dockerfile);
         let dockerfile = prepare::read(self, request, progress).await?;
         reads(dockerfile.text.name());
@@ -218,19 +228,26 @@ fn warn(warnings: &[Diagnostic], dockerfile: &prepare::Dockerfile, progress: &Pr
     }
 }
 
-/// Runs the plan's graph and gives the layers of its target, lowest first.
+/// Runs the plan's graph and gives the layers of each of its images, lowest first.
 async fn target_layers(
     prepared: &Prepared,
     progress: &Progress,
     recorder: &Recorder,
-) -> Result<Vec<Sealed>, BuildError> {
-    let mut layers = Vec::new();
-    if let Some(target) = prepared.plan.target {
-        for rootfs in solve(prepared, &[target], progress, recorder).await? {
-            layers = rootfs.sealed().await.map_err(ImageError::Sealing)?;
+) -> Result<Vec<Vec<Sealed>>, BuildError> {
+    let plan = &prepared.plan;
+    let targets = plan.targets();
+    let mut made = HashMap::new();
+    if !targets.is_empty() {
+        let solved = solve(prepared, &targets, progress, recorder).await?;
+        for (target, rootfs) in targets.into_iter().zip(solved) {
+            made.insert(target, rootfs.sealed().await.map_err(ImageError::Sealing)?);
         }
     }
-    Ok(layers)
+    let layers = plan.images.iter().map(|image| {
+        let made = image.target.and_then(|target| made.get(&target));
+        made.cloned().unwrap_or_default()
+    });
+    Ok(layers.collect())
 }
 
 /// Runs as much of the plan's graph as these nodes need, and gives what they come to.

@@ -77,8 +77,10 @@ pub struct BuildRequest {
     pub build_args: Vec<(String, Option<String>)>,
     /// The stage to build; `None` for the last.
     pub target: Option<String>,
-    /// The platform to build for; `None` for this machine's own.
-    pub platform: Option<Platform>,
+    /// The platforms to build for, an image for each; none for this machine's own.
+    pub platforms: Vec<Platform>,
+    /// Whether the result is an index even if it is of one image.
+    pub index: bool,
     /// Run every step again.
     pub no_cache: bool,
     /// Run the steps of these stages again.
@@ -117,7 +119,8 @@ impl BuildRequest {
             tags: Vec::new(),
             build_args: Vec::new(),
             target: None,
-            platform: None,
+            platforms: Vec::new(),
+            index: false,
             no_cache: false,
             no_cache_stages: Vec::new(),
             pull: false,
@@ -136,6 +139,19 @@ impl BuildRequest {
 }
 
 impl BuildRequest {
+    /// Whether the result is an index of images.
+    pub(crate) fn makes_index(&self) -> bool {
+        self.index || self.platforms.len() > 1
+    }
+
+    /// The platforms, of which there is at least one.
+    pub(crate) fn all_platforms(&self) -> Vec<Platform> {
+        match &*self.platforms {
+            [] => vec![Platform::host()],
+            platforms => platforms.to_vec(),
+        }
+    }
+
     /// By what servers of sources are persuaded.
     pub(crate) fn access(&self) -> Access<'_> {
         Access {
@@ -148,13 +164,15 @@ impl BuildRequest {
 /// A finished build.
 #[derive(Debug, Clone)]
 pub struct Built {
-    /// The image's id: the digest of its config.
-    pub config: layer::Digest,
-    /// The digest of its manifest, as it is in the store or as it was written or pushed last.
+    /// The image's id: the digest of its config. That of an index in the store, else as it was written or pushed last.
+    pub id: layer::Digest,
+    /// The digest of its config; none of an index.
+    pub config: Option<layer::Digest>,
+    /// The digest of its manifest or index, as it is in the store or as it was written or pushed last.
     pub manifest: layer::Digest,
-    /// Size of that manifest in bytes.
+    /// Size of that in bytes.
     pub manifest_size: u64,
-    /// The manifest's media type.
+    /// The media type of that.
     pub media_type: String,
     /// The names it was given.
     pub tags: Vec<image::Reference>,

@@ -1,6 +1,6 @@
 //! Lowers the Dockerfile, looking up the base images that it names on the way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use frontend::diagnostic::{Diagnostic, Severity};
@@ -64,18 +64,16 @@ impl Images {
     }
 }
 
-/// Lowers until nothing is missing.
+/// Lowers for all platforms until nothing is missing.
 pub(super) async fn lower(
     engine: &Engine,
     request: &BuildRequest,
     dockerfile: &Dockerfile,
     progress: &Progress,
 ) -> Result<Lowered, BuildError> {
-    let options = options(request);
     let mut images = Images::default();
     loop {
-        let lowering = frontend::lower(&dockerfile.parsed, &options, &images.known);
-        match lowering.map_err(|items| failure(dockerfile, items))? {
+        match lower_once(request, dockerfile, &images)? {
             Lowering::Done(plan) => {
                 return Ok(Lowered {
                     plan: *plan,
@@ -91,6 +89,39 @@ pub(super) async fn lower(
     }
 }
 
+/// Lowers for all platforms as far as the images are known.
+pub(super) fn lower_once(
+    request: &BuildRequest,
+    dockerfile: &Dockerfile,
+    images: &Images,
+) -> Result<Lowering, BuildError> {
+    let mut joint: Option<Box<Plan>> = None;
+    let mut missing: Vec<Need> = Vec::new();
+    for platform in request.all_platforms() {
+        let options = options_for(request, platform);
+        let lowering = frontend::lower(&dockerfile.parsed, &options, &images.known);
+        match (
+            lowering.map_err(|items| failure(dockerfile, items))?,
+            &mut joint,
+        ) {
+            (Lowering::Needs(needs), _) => {
+                let known = |need: &Need, all: &[Need]| all.iter().any(|it| it.image == need.image);
+                for need in needs {
+                    if !known(&need, &missing) {
+                        missing.push(need);
+                    }
+                }
+            }
+            (Lowering::Done(plan), Some(joint)) => joint.join(*plan),
+            (Lowering::Done(plan), None) => joint = Some(plan),
+        }
+    }
+    Ok(match joint {
+        Some(plan) if missing.is_empty() => Lowering::Done(plan),
+        _ => Lowering::Needs(missing),
+    })
+}
+
 /// What is found of the plan's sources that the ignore file hides.
 pub(super) fn check_ignored(
     request: &BuildRequest,
@@ -99,7 +130,10 @@ pub(super) fn check_ignored(
     ignore: &Ignore,
 ) -> Result<Vec<Diagnostic>, BuildError> {
     let found = lint::check_ignored(&dockerfile.parsed, &options(request), plan, ignore);
-    let found = found.map_err(|error| failure(dockerfile, vec![error]))?;
+    let mut found = found.map_err(|error| failure(dockerfile, vec![error]))?;
+    // The steps of each platform have the same to say.
+    let mut told = HashSet::new();
+    found.retain(|finding| told.insert((finding.span, finding.message.clone())));
     if found.iter().any(|item| item.severity == Severity::Error) {
         return Err(failure(dockerfile, found));
     }
@@ -113,9 +147,14 @@ pub(super) fn failure(dockerfile: &Dockerfile, items: Vec<Diagnostic>) -> BuildE
     })
 }
 
+/// The options of what is not built but examined: those for the first platform.
 pub(super) fn options(request: &BuildRequest) -> frontend::Options {
+    let first = request.all_platforms().into_iter().next();
+    options_for(request, first.unwrap_or_else(image::Platform::host))
+}
+
+fn options_for(request: &BuildRequest, platform: image::Platform) -> frontend::Options {
     let host = image::Platform::host();
-    let platform = request.platform.clone().unwrap_or_else(|| host.clone());
     let to_plan = |platform: image::Platform| plan::Platform {
         os: platform.os,
         architecture: platform.architecture,
@@ -132,6 +171,7 @@ pub(super) fn options(request: &BuildRequest) -> frontend::Options {
             .collect(),
         entitlements: request.entitlements.clone(),
         platform: to_plan(platform),
+        names_platforms: request.makes_index(),
         build_platform: to_plan(host),
     }
 }
@@ -144,10 +184,15 @@ pub(super) async fn look_up(
     progress: &Progress,
 ) -> Result<ResolvedImage, BuildError> {
     let name = &need.image.reference;
-    let row = progress.start(format!("[internal] load metadata for {name}"));
-    let spending = row.spend(Phase::Network);
     let wanted = &need.image.platform;
     let platform = image::Platform::new(&wanted.os, &wanted.architecture, &wanted.variant);
+    let place = if request.makes_index() {
+        format!("{platform} internal")
+    } else {
+        "internal".to_owned()
+    };
+    let row = progress.start(format!("[{place}] load metadata for {name}"));
+    let spending = row.spend(Phase::Network);
     let found = async {
         let reference: Reference = name.parse()?;
         engine

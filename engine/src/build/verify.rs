@@ -6,7 +6,7 @@ use std::sync::Arc;
 use layer::{EntryKind, LayerTree, Timestamp, View, ViewNode};
 use serde_json::Value;
 
-use super::assemble::FinishedImage;
+use super::assemble::{Finished, FinishedImage};
 use super::request::{BuildRequest, Built};
 use super::{Seals, blocking};
 use crate::engine::Engine;
@@ -54,13 +54,20 @@ impl Engine {
                 self.make_image(&request, Seals::Own, progress, recorder)
                     .await
             };
-            self.recorded(&request, Arc::clone(&listener), make, |image| {
-                Some(image.id)
+            // Of an index no id is known before it is written.
+            self.recorded(&request, Arc::clone(&listener), make, |made| match made {
+                Finished::Image(image) => Some(image.id),
+                Finished::Index(_) => None,
             })
         };
         let (first, second) = (attempt().await?, attempt().await?);
         let (one, other) = (first.clone(), second);
-        let difference = blocking(move || difference(&one, &other)).await;
+        let compared = move || {
+            let pairs = one.images().iter().zip(other.images());
+            let mut found = pairs.map(|(one, other)| difference(one, other));
+            found.find_map(Result::transpose).transpose()
+        };
+        let difference = blocking(compared).await;
         let difference = difference.map_err(|_| BuildError::Cancelled)?;
         if let Some(difference) = difference.map_err(ImageError::Layer)? {
             self.collect_behind();

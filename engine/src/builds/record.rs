@@ -23,7 +23,7 @@ pub struct BuildRecord {
     pub dockerfile: String,
     /// The stage that was asked for.
     pub target: Option<String>,
-    /// The platform it was built for.
+    /// The platform it was built for; several with commas between.
     pub platform: String,
     /// The names that were asked for.
     pub tags: Vec<String>,

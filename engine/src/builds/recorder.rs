@@ -73,8 +73,9 @@ impl Recording {
         };
         record.target.clone_from(&request.target);
         record.tags = request.tags.iter().map(ToString::to_string).collect();
-        let platform = request.platform.clone();
-        record.platform = platform.unwrap_or_else(image::Platform::host).to_string();
+        let platforms = request.all_platforms();
+        let platforms: Vec<_> = platforms.iter().map(ToString::to_string).collect();
+        record.platform = platforms.join(",");
         let store = engine.store().clone();
         let state = State {
             record,

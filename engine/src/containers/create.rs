@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cache::Bucket;
-use image::Reference;
+use image::{Platform, Reference};
 
 use super::configure::{ChosenImage, CreateRequest, PullPolicy, configure};
 use super::error::ContainerError;
@@ -69,7 +69,7 @@ impl Engine {
     /// The image of a name or an id, if the store has it.
     fn image_here(&self, name: &str) -> Result<Option<ChosenImage>, ContainerError> {
         if let Ok(reference) = name.parse::<Reference>()
-            && let Some(image) = self.local_image(&reference)?
+            && let Some(image) = self.local_image(&reference, &Platform::host())?
         {
             return Ok(Some(ChosenImage {
                 id: image.id,
@@ -81,13 +81,12 @@ impl Engine {
         let Some(image) = self.store().images().resolve(name)? else {
             return Ok(None);
         };
-        let held = self.hold_layers(name, &image.layers)?;
-        let (_, config) = self.image_config(name, &image.id)?;
+        let variant = self.variant(name, &image, &Platform::host())?;
         Ok(Some(ChosenImage {
-            id: image.id,
-            layers: image.layers,
-            config,
-            held,
+            id: variant.id,
+            held: self.hold_layers(name, &variant.layers)?,
+            layers: variant.layers,
+            config: variant.config,
         }))
     }
 

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use image::archive::{
     Archive, ArchiveFormat, ArchiveImage, ArchiveOptions, LoadedImage, write_archive,
 };
-use image::push::LocalImage;
 use image::transfer::Unobserved;
 use image::{Platform, Reference};
 use layer::Digest;
@@ -39,7 +38,9 @@ impl Engine {
         let mut held = Vec::new();
         for name in names {
             let (id, image) = self.archived(name)?;
-            held.extend(self.hold_layers(name, &image.image.layers)?);
+            for image in image.image.images() {
+                held.extend(self.hold_layers(name, &image.layers)?);
+            }
             match images.iter_mut().find(|(known, _)| *known == id) {
                 Some((_, known)) => known.names.extend(image.names),
                 None => images.push((id, image)),
@@ -63,13 +64,9 @@ impl Engine {
 
     fn archived(&self, name: &str) -> Result<(Digest, ArchiveImage), ImageError> {
         let found = self.find_image(name)?;
-        let (config, _) = self.image_config(name, &found.image.id)?;
         let names = found.tag.as_ref().and_then(super::names::reference);
         let image = ArchiveImage {
-            image: LocalImage {
-                config,
-                layers: found.image.layers,
-            },
+            image: self.content(name, &found.image)?,
             names: names.into_iter().collect(),
         };
         Ok((found.image.id, image))
@@ -103,6 +100,7 @@ impl Engine {
             id: &image.id,
             config: &image.config,
             manifest: None,
+            parts: &[],
         };
         let _recorded = self.record_image(documents, &image.layers)?;
         for name in &image.names {

@@ -71,6 +71,7 @@ impl Engine {
             id: &remote.id,
             config: &remote.config_bytes,
             manifest: Some((&remote.manifest.digest, &remote.manifest_bytes)),
+            parts: &[],
         };
         let _recorded = self.record_image(documents, &image.layers)?;
         if origin == Origin::Build && !image.config.platform().serves(&Platform::host()) {

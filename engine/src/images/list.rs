@@ -15,7 +15,7 @@ use crate::error::ImageError;
 /// An image in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSummary {
-    /// The digest of its config.
+    /// The digest of its config or index.
     pub id: Digest,
     /// The names that the user gave it, sorted; those with a tag.
     pub names: Vec<Reference>,
@@ -32,9 +32,9 @@ pub struct ImageSummary {
 pub struct ImageDetail {
     /// What lists tell of it.
     pub summary: ImageSummary,
-    /// The pointer to its manifest: the one it came with, else the store's own.
+    /// The pointer to its manifest or index: the one it came with, else the store's own.
     pub manifest: Descriptor,
-    /// Its config's bytes.
+    /// Its config's bytes; of an index those of the image that runs here, else of the first.
     pub config_bytes: Vec<u8>,
     /// The config.
     pub config: ImageConfig,
@@ -52,8 +52,8 @@ impl Engine {
                 continue;
             }
             // A config that is lost or damaged must not hide the other images.
-            let config = self.image_config("", &named.image.id).ok();
-            let config = config.map(|(_, config)| config).unwrap_or_default();
+            let shown = self.shown_variant("", &named.image).ok();
+            let config = shown.map(|shown| shown.config).unwrap_or_default();
             images.push(self.summary(&named.image, &named.tags, &config)?);
         }
         images.sort_by_key(|image| std::cmp::Reverse(image.created));
@@ -63,18 +63,22 @@ impl Engine {
     /// One image: by name, name with digest, id or the unique beginning of one.
     pub fn image(&self, name: &str) -> Result<ImageDetail, ImageError> {
         let image = self.find_image(name)?.image;
-        let (config_bytes, config) = self.image_config(name, &image.id)?;
+        let shown = self.shown_variant(name, &image)?;
         let tags = self.tags_of(&image.id)?;
-        let manifest = match self.own_manifest(&tags, &image.id)? {
-            Some(manifest) => manifest,
-            None => self.local_manifest(name, &config_bytes, &image.layers)?.1,
+        let manifest = if image.is_index() {
+            let bytes = self.document(name, &image.id)?;
+            Descriptor::of(self.index(name, &image)?.media_type, &bytes)
+        } else if let Some(manifest) = self.own_manifest(&tags, &image.id)? {
+            manifest
+        } else {
+            self.local_manifest(name, &shown.bytes, &image.layers)?.1
         };
         Ok(ImageDetail {
-            summary: self.summary(&image, &tags, &config)?,
+            summary: self.summary(&image, &tags, &shown.config)?,
             manifest,
-            layer_sizes: self.sizes(&image.layers)?,
-            config_bytes,
-            config,
+            layer_sizes: self.sizes(&shown.layers)?,
+            config_bytes: shown.bytes,
+            config: shown.config,
         })
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use image::manifest::Descriptor;
-use image::push::{LocalImage, PushOptions, push};
+use image::push::{PushOptions, push};
 use image::transfer::{LayerSource, Observer};
-use image::{Compression, Encoding, MediaTypes, Reference};
+use image::{Compression, Content, Encoding, MediaTypes, Reference};
 
 use super::observer::RowObserver;
 use super::record::Origin;
@@ -21,7 +21,7 @@ use crate::progress::{Progress, Row};
 pub struct Pushed {
     /// The name that it was sent under.
     pub reference: Reference,
-    /// The pointer to its manifest in the registry.
+    /// The pointer to its manifest or index in the registry.
     pub manifest: Descriptor,
 }
 
@@ -46,16 +46,12 @@ impl Engine {
         let image = tag.and_then(|tag| self.store().images().get(&tag.image).transpose());
         let image = image.transpose()?;
         let image = image.ok_or_else(|| ImageError::NotFound(reference.familiar()))?;
-        let (config, _) = self.image_config(&name, &image.id)?;
+        let content = self.content(&name, &image)?;
         let _held = self.hold_layers(&name, &image.layers)?;
-        let local = LocalImage {
-            config,
-            layers: image.layers,
-        };
         let encoding = Compression::Gzip.into();
         let targets = std::slice::from_ref(reference);
         let manifest = self
-            .send(&local, targets, encoding, MediaTypes::Oci, row)
+            .send(&content, targets, encoding, MediaTypes::Oci, row)
             .await?;
         let _roots = self.store().share_roots()?;
         // Who removed it meanwhile wants it to be gone.
@@ -68,10 +64,10 @@ impl Engine {
         })
     }
 
-    /// Sends an image whose layers are in the store.
+    /// Sends an image or an index whose layers are in the store.
     pub(crate) async fn send(
         &self,
-        image: &LocalImage,
+        content: &Content,
         targets: &[Reference],
         encoding: Encoding,
         media_types: MediaTypes,
@@ -86,6 +82,6 @@ impl Engine {
         let source: Arc<dyn LayerSource> = Arc::new(StoreSource::for_registry(self));
         let observer: Arc<dyn Observer> = Arc::new(RowObserver::new(row.clone()));
         let client = self.registry();
-        Ok(push(client, image, targets, &options, &source, &observer).await?)
+        Ok(push(client, content, targets, &options, &source, &observer).await?)
     }
 }

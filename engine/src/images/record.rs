@@ -15,12 +15,14 @@ use crate::error::ImageError;
 /// The documents of an image that comes into the store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Documents<'a> {
-    /// The digest of the config: the image's id.
+    /// The digest of the config, or of the index: the image's id.
     pub(crate) id: &'a Digest,
-    /// The config's bytes.
+    /// The bytes of that.
     pub(crate) config: &'a [u8],
     /// The manifest's digest and bytes, where it came with one.
     pub(crate) manifest: Option<(&'a Digest, &'a [u8])>,
+    /// What an index leads to: manifests and configs. Nothing for an image.
+    pub(crate) parts: &'a [(Digest, Vec<u8>)],
 }
 
 /// Keeps collectors from an image until it has its names.
@@ -51,7 +53,11 @@ impl Engine {
         let store = self.store();
         let held = self.hold_layers(&documents.id.to_string(), layers)?;
         let config = (documents.id, documents.config);
-        let all = || [config].into_iter().chain(documents.manifest);
+        let all = || {
+            let parts = documents.parts.iter();
+            let parts = parts.map(|(digest, bytes)| (digest, &**bytes));
+            [config].into_iter().chain(documents.manifest).chain(parts)
+        };
         let are_durable = || all().all(|(digest, _)| store.blobs().is_durable(digest));
         let put = || {
             for (digest, bytes) in all() {
@@ -70,11 +76,13 @@ impl Engine {
             put()?;
         }
         let known = store.images().get(documents.id)?;
-        let known = known.filter(|known| known.layers == layers);
+        let parts: Vec<_> = documents.parts.iter().map(|(digest, _)| *digest).collect();
+        let known = known.filter(|known| known.layers == layers && known.documents == parts);
         if known.is_none() || !store.images().is_durable(documents.id) {
             store.images().put(&Image {
                 id: *documents.id,
                 layers: layers.to_vec(),
+                documents: parts,
                 stored: known.map_or_else(SystemTime::now, |known| known.stored),
             })?;
         }

@@ -1,6 +1,6 @@
 //! Gives images names and takes them away, and with the last name the image.
 
-use cache::Tag;
+use cache::{Image, Tag};
 use image::Reference;
 use layer::Digest;
 
@@ -25,15 +25,17 @@ impl Engine {
         if new.digest().is_some() {
             return Err(ImageError::FixedName(new.familiar()));
         }
-        let found = self.find_image(name)?;
-        let (config, _) = self.image_config(name, &found.image.id)?;
+        let image = self.find_image(name)?.image;
+        let parts = image.documents.iter();
+        let parts = parts.map(|digest| Ok((*digest, self.document(name, digest)?)));
         let documents = Documents {
-            id: &found.image.id,
-            config: &config,
+            id: &image.id,
+            config: &self.document(name, &image.id)?,
             manifest: None,
+            parts: &parts.collect::<Result<Vec<_>, ImageError>>()?,
         };
-        let _recorded = self.record_image(documents, &found.image.layers)?;
-        self.name_image(new, &found.image.id, None, Origin::User)
+        let _recorded = self.record_image(documents, &image.layers)?;
+        self.name_image(new, &image.id, None, Origin::User)
     }
 
     /// Removes a name and, with its last name, the image; by its id, an image with all its names. `container` tells
@@ -58,7 +60,7 @@ impl Engine {
         if by_id && tags.len() > 1 && !force {
             return Err(ImageError::SeveralNames(name.to_owned()));
         }
-        if !force && let Some(container) = container(&image.id) {
+        if !force && let Some(container) = self.user_of(name, &image, &container) {
             return Err(ImageError::InUse {
                 image: name.to_owned(),
                 container,
@@ -71,6 +73,21 @@ impl Engine {
             removals.push(Removal::Deleted(image.id));
         }
         Ok(removals)
+    }
+
+    /// A container of an image, or of one that its index leads to.
+    fn user_of(
+        &self,
+        name: &str,
+        image: &Image,
+        container: impl Fn(&Digest) -> Option<String>,
+    ) -> Option<String> {
+        if !image.is_index() {
+            return container(&image.id);
+        }
+        // An index that has lost its images can be removed all the same.
+        let variants = self.variants(name, image).unwrap_or_default();
+        variants.iter().find_map(|variant| container(&variant.id))
     }
 
     fn untag(&self, tags: &[Tag]) -> Result<Vec<Removal>, ImageError> {

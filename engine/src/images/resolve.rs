@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use cache::Image;
 use image::config::ImageConfig;
 use image::pull::{RemoteImage, fetch_image};
 use image::{Platform, Reference};
@@ -64,7 +63,7 @@ impl Engine {
         row: Option<&Row>,
     ) -> Result<ResolvedImage, ImageError> {
         if !pull
-            && let Some(image) = self.local_image(reference)?
+            && let Some(image) = self.local_image(reference, platform)?
             && image.config.platform().serves(platform)
         {
             return Ok(image);
@@ -86,35 +85,36 @@ impl Engine {
         })
     }
 
-    /// The image of a name if the store has all of it.
-    pub fn local_image(&self, reference: &Reference) -> Result<Option<ResolvedImage>, ImageError> {
+    /// The image of a name if the store has all of it; of an index, the image for `platform`.
+    pub fn local_image(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<ResolvedImage>, ImageError> {
         let Some(tag) = self.base_tag(reference)? else {
             return Ok(None);
         };
         let Some(image) = self.store().images().get(&tag.image)? else {
             return Ok(None);
         };
-        self.whole_image(reference, image)
-    }
-
-    fn whole_image(
-        &self,
-        reference: &Reference,
-        image: Image,
-    ) -> Result<Option<ResolvedImage>, ImageError> {
-        let Some(bytes) = self.store().blobs().get(&image.id)? else {
-            return Ok(None);
+        let variant = match self.variant(&reference.familiar(), &image, platform) {
+            Ok(variant) => variant,
+            // It may have been collected, or be one that this index lacks.
+            Err(ImageError::LostConfig(_) | ImageError::Image(image::Error::NoPlatform { .. })) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
         let store = self.store().layers();
-        let held = image.layers.iter().map(|layer| store.get(layer));
+        let held = variant.layers.iter().map(|layer| store.get(layer));
         let Some(held) = held.collect::<Result<Option<Vec<_>>, _>>()? else {
             return Ok(None);
         };
         Ok(Some(ResolvedImage {
             reference: reference.clone(),
-            id: image.id,
-            config: ImageConfig::parse(&reference.familiar(), &bytes)?,
-            layers: image.layers,
+            id: variant.id,
+            config: variant.config,
+            layers: variant.layers,
             remote: None,
             held,
         }))

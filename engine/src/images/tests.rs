@@ -272,7 +272,12 @@ async fn what_builds_fetched_is_found_by_builds_and_not_listed() {
         image.summary.id,
         "base:1".parse::<Reference>().expect("a name"),
     );
-    assert!(engine.local_image(&name).expect("the store").is_none());
+    assert!(
+        engine
+            .local_image(&name, &image::Platform::host())
+            .expect("the store")
+            .is_none()
+    );
     let digest = Digest::of(b"index");
     engine
         .name_image(&name, &id, Some(digest), Origin::Build)
@@ -281,7 +286,7 @@ async fn what_builds_fetched_is_found_by_builds_and_not_listed() {
     assert_eq!(engine.images().expect("the images")[0].digests, []);
     assert_eq!(
         engine
-            .local_image(&name)
+            .local_image(&name, &image::Platform::host())
             .expect("the store")
             .expect("found")
             .id,
@@ -294,7 +299,7 @@ async fn what_builds_fetched_is_found_by_builds_and_not_listed() {
     let fixed = name.with_digest(digest);
     assert_eq!(
         engine
-            .local_image(&fixed)
+            .local_image(&fixed, &image::Platform::host())
             .expect("the store")
             .expect("found")
             .id,
@@ -306,13 +311,19 @@ async fn what_builds_fetched_is_found_by_builds_and_not_listed() {
         .expect("removed");
     assert!(matches!(&*removed, [Removal::Untagged(_)]));
     assert_eq!(engine.images().expect("the images"), []);
-    assert!(engine.local_image(&name).expect("the store").is_some());
+    assert!(
+        engine
+            .local_image(&name, &image::Platform::host())
+            .expect("the store")
+            .is_some()
+    );
     // The later of the two names counts.
     let other = ImageConfig::default().encode();
     let documents = Documents {
         id: &other.1,
         config: &other.0,
         manifest: None,
+        parts: &[],
     };
     drop(engine.record_image(documents, &[]).expect("kept"));
     engine
@@ -320,7 +331,7 @@ async fn what_builds_fetched_is_found_by_builds_and_not_listed() {
         .expect("named");
     assert_eq!(
         engine
-            .local_image(&name)
+            .local_image(&name, &image::Platform::host())
             .expect("the store")
             .expect("found")
             .id,
@@ -333,10 +344,20 @@ async fn an_image_without_all_its_layers_is_not_there() {
     let (directory, engine) = engine();
     load(&engine, &archive(directory.path(), "one:1", &[base()])).await;
     let name = "one:1".parse::<Reference>().expect("a name");
-    assert!(engine.local_image(&name).expect("the store").is_some());
+    assert!(
+        engine
+            .local_image(&name, &image::Platform::host())
+            .expect("the store")
+            .is_some()
+    );
     let layer = DiffId::new(Digest::of(&base()));
     engine.store().layers().remove(&layer).expect("removed");
-    assert!(engine.local_image(&name).expect("the store").is_none());
+    assert!(
+        engine
+            .local_image(&name, &image::Platform::host())
+            .expect("the store")
+            .is_none()
+    );
     let to = Destination::Path(directory.path().join("lost.tar"));
     engine
         .save(&["one:1".to_owned()], &to)

@@ -68,12 +68,26 @@ pub enum Output {
         form: Form,
     },
     /// The files of the image as a tar.
-    Tar(Destination),
+    Tar {
+        /// Where to.
+        to: Destination,
+        /// Whose directories they are in.
+        split: Split,
+    },
     /// The files of the image in a directory.
-    Local(PathBuf),
+    Local {
+        /// Which.
+        to: PathBuf,
+        /// Whose directories they are in.
+        split: Split,
+    },
     /// Nothing: the build's cache is all that is wanted.
     CacheOnly,
 }
+
+/// Whether the files of each platform go to a directory of their own, such as `linux_arm64` (`platform-split=`). `None`:
+/// where the build makes an index.
+pub type Split = Option<bool>;
 
 /// How an image is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +129,7 @@ struct Given {
     level: Option<i32>,
     oci_media_types: Option<bool>,
     tar: Option<bool>,
+    split: Split,
 }
 
 impl Output {
@@ -141,12 +156,38 @@ impl Output {
             }
             (OutputKind::Oci, Some(dest)) => archive(names, ArchiveFormat::Oci, dest, &given),
             (OutputKind::Docker, Some(dest)) => archive(names, ArchiveFormat::Docker, dest, &given),
-            (OutputKind::Tar, Some(dest)) => Ok(Self::Tar(dest)),
-            (OutputKind::Local, Some(Destination::Path(path))) => Ok(Self::Local(path)),
+            (OutputKind::Tar, Some(to)) => Ok(Self::Tar {
+                to,
+                split: given.split,
+            }),
+            (OutputKind::Local, Some(Destination::Path(to))) => Ok(Self::Local {
+                to,
+                split: given.split,
+            }),
             (OutputKind::Local, Some(Destination::Stream(_))) => Err(NOT_A_STREAM),
             (OutputKind::Oci | OutputKind::Tar | OutputKind::Local, None) => {
                 Err(ImageError::Destination("`dest=` is missing"))
             }
+        }
+    }
+}
+
+impl Output {
+    /// Refuses what it cannot take: an index, or the files of so many images.
+    pub(super) fn check(&self, index: bool, images: usize) -> Result<(), ImageError> {
+        match self {
+            Self::Archive {
+                format: ArchiveFormat::Docker,
+                ..
+            } if index => Err(ImageError::NoIndexInDockerArchive),
+            Self::Tar {
+                split: Some(false), ..
+            } if images > 1 => Err(ImageError::AttributeValue {
+                key: "platform-split",
+                expected: "`true` for a tar of several platforms",
+                value: "false".to_owned(),
+            }),
+            _ => Ok(()),
         }
     }
 }
@@ -201,6 +242,9 @@ impl Given {
                     given.oci_media_types = Some(truth("oci-mediatypes", value)?);
                 }
                 "tar" if tar => given.tar = Some(truth("tar", value)?),
+                "platform-split" if matches!(kind, OutputKind::Tar | OutputKind::Local) => {
+                    given.split = Some(truth("platform-split", value)?);
+                }
                 // What is always so can be asked for.
                 "force-compression" if compressed => always("force-compression", value)?,
                 "rewrite-timestamp" if compressed => always("rewrite-timestamp", value)?,

@@ -3,28 +3,24 @@
 use image::Reference;
 use image::archive::{ArchiveFormat, ArchiveImage, ArchiveOptions, write_archive, write_layout};
 use image::manifest::Descriptor;
-use layer::Digest;
 
 use super::attributes::{ArchivePlace, Form};
 use super::write::{Export, Exported, done, part};
 use crate::error::ImageError;
-use crate::images::{
-    Documents, Origin, RowObserver, Scratch, Stop, Stoppable, StoreSource, blocking,
-};
+use crate::images::{Origin, RowObserver, Scratch, Stop, Stoppable, StoreSource, blocking};
 use crate::progress::Row;
 
 impl Export<'_> {
-    /// Puts the image into the store, sends it to registries, or both. `manifest` is its own in the store.
+    /// Puts the image or index into the store, sends it to registries, or both.
     pub(super) async fn image(
         &mut self,
         names: &[Reference],
         store: bool,
         push: Option<Form>,
-        manifest: &[u8],
         row: &Row,
     ) -> Result<Exported, ImageError> {
         if store {
-            self.keep(names, manifest, row)?;
+            self.keep(names, row)?;
         }
         let pushed = match push {
             Some(form) => Some(self.push(names, form, row).await?),
@@ -35,22 +31,16 @@ impl Export<'_> {
         }
         Ok(Exported {
             manifest: pushed,
+            is_stored: store,
             names: names.to_vec(),
         })
     }
 
-    fn keep(&self, names: &[Reference], manifest: &[u8], row: &Row) -> Result<(), ImageError> {
-        let (engine, image) = (self.engine, self.image);
-        let digest = Digest::of(manifest);
-        let documents = Documents {
-            id: &image.id,
-            config: &image.bytes,
-            manifest: Some((&digest, manifest)),
-        };
+    fn keep(&self, names: &[Reference], row: &Row) -> Result<(), ImageError> {
         // The layers are there, as each step has put its own into the store.
         done(row, "exporting layers");
-        let _recorded = engine.record_image(documents, &self.local.layers)?;
-        done(row, format!("writing image {}", image.id));
+        let _recorded = self.stored.record(self.engine)?;
+        done(row, format!("writing image {}", self.stored.id));
         self.name(names)?;
         for name in names {
             done(row, format!("naming to {name}"));
@@ -64,7 +54,7 @@ impl Export<'_> {
             let pushed = self.pushed.iter().rev().find(|(known, _)| known == name);
             let manifest = pushed.map(|(_, digest)| *digest);
             self.engine
-                .name_image(name, &self.image.id, manifest, Origin::User)?;
+                .name_image(name, &self.stored.id, manifest, Origin::User)?;
         }
         Ok(())
     }
@@ -76,7 +66,7 @@ impl Export<'_> {
         row: &Row,
     ) -> Result<Descriptor, ImageError> {
         let (encoding, types) = (form.encoding, form.media_types);
-        let send = self.engine.send(&self.local, names, encoding, types, row);
+        let send = self.engine.send(&self.content, names, encoding, types, row);
         let pushed = part(row, "pushing layers", send).await?;
         for name in names {
             done(
@@ -102,11 +92,11 @@ impl Export<'_> {
             format,
             encoding: form.encoding,
             media_types: form.media_types,
-            created: crate::images::created(&self.image.config),
+            created: crate::images::created(&self.finished.images()[0].config),
             scratch: scratch.path().to_owned(),
         };
         let images = [ArchiveImage {
-            image: self.local.clone(),
+            image: self.content.clone(),
             names: names.clone(),
         }];
         let (source, observer) = (
@@ -139,6 +129,7 @@ impl Export<'_> {
         };
         Ok(Exported {
             manifest: manifests.into_iter().next(),
+            is_stored: false,
             names,
         })
     }

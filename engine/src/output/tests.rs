@@ -10,7 +10,7 @@ use image::{Compression, MediaTypes, Platform};
 use layer::{FileSource, LayerPath, Metadata, PlannedEntry, PlannedNode, Timestamp};
 
 use super::{ArchivePlace, Destination, Form, Output};
-use crate::build::{BuildRequest, Built, FinishedImage};
+use crate::build::{BuildRequest, Built, Finished, FinishedImage};
 use crate::engine::{Engine, LayerForm, Settings};
 use crate::event::{Event, Listener};
 use crate::images::{ArchiveSource, Proxies};
@@ -81,6 +81,7 @@ fn finished(engine: &Engine) -> FinishedImage {
     };
     let (bytes, id) = config.encode();
     FinishedImage {
+        platform: Platform::host(),
         config,
         bytes,
         id,
@@ -96,7 +97,8 @@ async fn write(engine: &Engine, image: &FinishedImage, outputs: Vec<Output>) -> 
         ..BuildRequest::new("/".into())
     };
     let progress = Progress::new(Arc::new(Deaf));
-    let built = engine.write_outputs(&request, image, &progress).await;
+    let finished = Finished::Image(Box::new(image.clone()));
+    let built = engine.write_outputs(&request, &finished, &progress).await;
     built.expect("written")
 }
 
@@ -135,7 +137,7 @@ async fn without_a_wish_the_image_is_in_the_store() {
     let image = finished(&engine);
     let built = write(&engine, &image, Vec::new()).await;
     let kept = engine.image("made:1").expect("an image");
-    assert_eq!((built.config, kept.summary.id), (image.id, image.id));
+    assert_eq!((built.config, kept.summary.id), (Some(image.id), image.id));
     assert_eq!(
         (built.manifest, built.manifest_size),
         (kept.manifest.digest, kept.manifest.size)
@@ -164,7 +166,7 @@ async fn nothing_but_what_was_asked_for_is_written() {
     let engine = engine(directory.path());
     let image = finished(&engine);
     let built = write(&engine, &image, vec![Output::CacheOnly]).await;
-    assert_eq!((built.config, built.tags.len()), (image.id, 0));
+    assert_eq!((built.config, built.tags.len()), (Some(image.id), 0));
     assert_eq!(engine.images().expect("the images"), []);
 }
 
@@ -243,8 +245,14 @@ async fn files_are_those_of_all_layers_with_times_up_to_the_epoch() {
         directory.path().join("files.tar"),
     );
     let outputs = vec![
-        Output::Local(tree.clone()),
-        Output::Tar(Destination::Path(tar.clone())),
+        Output::Local {
+            to: tree.clone(),
+            split: None,
+        },
+        Output::Tar {
+            to: Destination::Path(tar.clone()),
+            split: None,
+        },
     ];
     write(&engine, &image, outputs).await;
     let found = |name: &str| {

@@ -2,21 +2,25 @@
 
 use image::Reference;
 use image::manifest::Descriptor;
-use image::push::LocalImage;
+use image::{Content, LocalImage};
 use layer::Digest;
 
 use super::attributes::Output;
-use crate::build::{BuildRequest, Built, FinishedImage};
+use super::stored::{Stored, diff_ids};
+use crate::build::{BuildRequest, Built, Finished, FinishedImage};
 use crate::engine::Engine;
 use crate::error::{BuildError, ImageError};
 use crate::event::Phase;
 use crate::progress::{Progress, Row};
 
-/// A finished image on its way out.
+/// What a build came to on its way out.
 pub(super) struct Export<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) image: &'a FinishedImage,
-    pub(super) local: LocalImage,
+    pub(super) finished: &'a Finished,
+    /// The same as it is sent and written.
+    pub(super) content: Content,
+    /// The same as the store has it.
+    pub(super) stored: &'a Stored,
     /// What names lead to in registries, as far as outputs have been written.
     pub(super) pushed: Vec<(Reference, Digest)>,
 }
@@ -24,29 +28,35 @@ pub(super) struct Export<'a> {
 /// What came of an output.
 #[derive(Debug, Default)]
 pub(super) struct Exported {
-    /// The manifest, if it has one.
+    /// The manifest or index, if it has one.
     pub(super) manifest: Option<Descriptor>,
+    /// Whether it is in the store.
+    pub(super) is_stored: bool,
     /// The names that the image was given.
     pub(super) names: Vec<Reference>,
 }
 
+/// Refuses outputs that cannot take what a request makes, before anything is built for them.
+pub(crate) fn check_outputs(request: &BuildRequest) -> Result<(), ImageError> {
+    let images = request.all_platforms().len();
+    let mut outputs = request.outputs.iter();
+    outputs.try_for_each(|output| output.check(request.makes_index(), images))
+}
+
 impl Engine {
-    /// Writes what the request wants of a finished image; without a wish, the image goes into the store.
+    /// Writes what the request wants of a build's result; without a wish, it goes into the store.
     pub(crate) async fn write_outputs(
         &self,
         request: &BuildRequest,
-        image: &FinishedImage,
+        finished: &Finished,
         progress: &Progress,
     ) -> Result<Built, BuildError> {
-        let layers: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
-        let (bytes, mut manifest) = self.local_manifest("the build", &image.bytes, &layers)?;
+        let stored = Stored::new(self, finished)?;
         let mut export = Export {
             engine: self,
-            image,
-            local: LocalImage {
-                config: image.bytes.clone(),
-                layers,
-            },
+            finished,
+            content: content(finished),
+            stored: &stored,
             pushed: Vec::new(),
         };
         let to_store = [Output::Image {
@@ -58,18 +68,25 @@ impl Engine {
             [] => &to_store,
             outputs => outputs,
         };
-        let mut names = Vec::new();
+        let (mut names, mut manifest, mut is_stored) = (Vec::new(), None, false);
         for output in outputs {
-            let exported = export
-                .write(output, &request.tags, &bytes, progress)
-                .await?;
+            let exported = export.write(output, &request.tags, progress).await?;
             names.extend(exported.names);
-            manifest = exported.manifest.unwrap_or(manifest);
+            manifest = exported.manifest.or(manifest);
+            is_stored |= exported.is_stored;
         }
+        let manifest = manifest.unwrap_or_else(|| stored.pointer.clone());
         names.sort();
         names.dedup();
         Ok(Built {
-            config: image.id,
+            id: match finished {
+                Finished::Index(_) if !is_stored => manifest.digest,
+                _ => stored.id,
+            },
+            config: match finished {
+                Finished::Image(image) => Some(image.id),
+                Finished::Index(_) => None,
+            },
             manifest: manifest.digest,
             manifest_size: manifest.size,
             media_type: manifest.media_type,
@@ -83,7 +100,6 @@ impl Export<'_> {
         &mut self,
         output: &Output,
         tags: &[Reference],
-        manifest: &[u8],
         progress: &Progress,
     ) -> Result<Exported, ImageError> {
         let Some(title) = title(output) else {
@@ -99,7 +115,7 @@ impl Export<'_> {
                 push,
             } => {
                 let names = names(own);
-                self.image(&names, *store, *push, manifest, &row).await
+                self.image(&names, *store, *push, &row).await
             }
             Output::Archive {
                 names: own,
@@ -107,11 +123,27 @@ impl Export<'_> {
                 to,
                 form,
             } => self.archive(names(own), *format, to, *form, &row).await,
-            Output::Tar(to) => self.tar(to, &row).await,
-            Output::Local(directory) => self.directory(directory, &row).await,
+            Output::Tar { to, split } => self.tar(to, *split, &row).await,
+            Output::Local { to, split } => self.directory(to, *split, &row).await,
             Output::CacheOnly => Ok(Exported::default()),
         };
         row.finish(written)
+    }
+}
+
+/// A result as it is sent and written.
+fn content(finished: &Finished) -> Content {
+    let local = |image: &FinishedImage| LocalImage {
+        config: image.bytes.clone(),
+        layers: diff_ids(image),
+    };
+    match finished {
+        Finished::Image(image) => local(image).into(),
+        Finished::Index(images) => {
+            let images = images.iter();
+            let images = images.map(|image| (image.platform.clone(), local(image)));
+            Content::Index(images.collect())
+        }
     }
 }
 
@@ -128,8 +160,8 @@ fn title(output: &Output) -> Option<&'static str> {
             format: ArchiveFormat::Docker,
             ..
         } => Some("exporting to docker image format"),
-        Output::Tar(_) => Some("exporting to client tarball"),
-        Output::Local(_) => Some("exporting to client directory"),
+        Output::Tar { .. } => Some("exporting to client tarball"),
+        Output::Local { .. } => Some("exporting to client directory"),
         Output::CacheOnly => None,
     }
 }

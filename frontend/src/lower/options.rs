@@ -17,12 +17,15 @@ pub struct Options {
     pub labels: Vec<(String, String)>,
     /// The network of steps that do not choose one.
     pub network: Network,
-    /// `--build-context`: what takes the place of stages and images, by their full names ([`context_name`]).
+    /// `--build-context`: what takes the place of stages and images, by their full names ([`context_name`]), those of
+    /// one platform among them.
     pub contexts: BTreeMap<String, NamedContext>,
     /// `--allow`: what steps may ask for.
     pub entitlements: BTreeSet<Entitlement>,
     /// The platform of the image.
     pub platform: Platform,
+    /// Whether the names of steps tell their platforms, as there are images for several.
+    pub names_platforms: bool,
     /// The platform that builds.
     pub build_platform: Platform,
 }
@@ -38,10 +41,42 @@ pub enum NamedContext {
     Image(String),
 }
 
+/// What stands between the name of a named context and the platform that it is for.
+const FOR_PLATFORM: &str = "::";
+
 /// The full name of a named context; `None` for what is none. `scratch` and `context` have a meaning of their own.
+/// `NAME::OS/ARCH` is the name of one that takes the place of `NAME` for a platform.
 pub fn context_name(name: &str) -> Option<String> {
+    // An address of a registry can have the mark, too.
+    let (name, platform) = match name.rsplit_once(FOR_PLATFORM) {
+        Some((before, platform)) if platform.contains('/') => {
+            match Platform::parse(platform, &Platform::default()) {
+                Some(platform) => (before, Some(platform)),
+                None => (name, None),
+            }
+        }
+        _ => (name, None),
+    };
     let reserved = matches!(name, "scratch" | "context");
-    reference::normalise(name).ok().filter(|_| !reserved)
+    let full = reference::normalise(name).ok().filter(|_| !reserved)?;
+    Some(match platform {
+        Some(platform) => for_platform(&full, &platform),
+        None => full,
+    })
+}
+
+fn for_platform(full: &str, platform: &Platform) -> String {
+    format!("{full}{FOR_PLATFORM}{}", platform.text())
+}
+
+/// The short form of a full name of a named context.
+pub(super) fn familiar(name: &str) -> String {
+    match name.rsplit_once(FOR_PLATFORM) {
+        Some((name, platform)) if platform.contains('/') && !platform.contains(']') => {
+            format!("{}{FOR_PLATFORM}{platform}", reference::familiar(name))
+        }
+        _ => reference::familiar(name).to_owned(),
+    }
 }
 
 /// A power that a step has only if the build allows it.
@@ -97,9 +132,15 @@ impl Options {
             .collect()
     }
 
-    /// The named context that takes the place of a stage or an image.
-    pub(super) fn context(&self, name: &str) -> Option<(&str, &NamedContext)> {
-        let found = self.contexts.get_key_value(&context_name(name)?);
+    /// The named context that takes the place of a stage or an image on a platform: one for that platform, else one for
+    /// all (BuildKit's `dockerui`).
+    pub(super) fn context(&self, name: &str, platform: &Platform) -> Option<(&str, &NamedContext)> {
+        if self.contexts.is_empty() {
+            return None;
+        }
+        let full = context_name(name)?;
+        let own = self.contexts.get_key_value(&for_platform(&full, platform));
+        let found = own.or_else(|| self.contexts.get_key_value(&full));
         found.map(|(name, context)| (name.as_str(), context))
     }
 
@@ -216,6 +257,28 @@ mod tests {
             let found = Platform::parse(text, &default).map(|platform| platform.text());
             assert_eq!(found.as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn names_of_contexts_can_have_a_platform() {
+        let full = "docker.io/library/a:latest";
+        let of = |platform: &str| Some(format!("{full}::{platform}"));
+        assert_eq!(context_name("a").as_deref(), Some(full));
+        assert_eq!(context_name("a::linux/aarch64"), of("linux/arm64"));
+        assert_eq!(context_name("a::linux/arm/v6"), of("linux/arm/v6"));
+        assert_eq!(
+            context_name("[::1]:5000/a").as_deref(),
+            Some("[::1]:5000/a:latest")
+        );
+        for name in ["a::linux", "a::", "a::x y/z", "scratch::linux/arm64"] {
+            assert_eq!(context_name(name), None, "{name}");
+        }
+        assert_eq!(familiar(full), "a");
+        assert_eq!(familiar("[::1]:5000/a:latest"), "[::1]:5000/a");
+        assert_eq!(
+            familiar("docker.io/x/a:1::linux/arm64"),
+            "x/a:1::linux/arm64"
+        );
     }
 
     #[test]

@@ -6,17 +6,16 @@ use solver::{Graph, NodeId};
 
 use super::ImageRequest;
 use super::globals::Globals;
-use super::names::Namer;
-use super::options::{NamedContext, Options};
-use super::reference::familiar;
+use super::names::{self, Namer};
+use super::options::{NamedContext, Options, familiar};
 use super::stages::{Base, Command, Node, Stages};
 use super::text;
 use crate::diagnostic::{Diagnostic, Findings, shortened};
-use crate::expand::{Environment, Lexer, Variables};
+use crate::expand::{Environment, Lexer, Unset, Variables};
 use crate::lint;
 use crate::plan::{
-    BaseImage, ContainerConfig, History, ImageSource, ImageSpec, Plan, Platform, Source, Step,
-    StepKind,
+    BaseImage, ContainerConfig, History, ImageSource, ImageSpec, Plan, PlannedImage, Platform,
+    Source, Step, StepKind,
 };
 use crate::remote::RemoteSource;
 use crate::span::Span;
@@ -121,7 +120,10 @@ impl<'a> Builder<'a> {
         }
         let text = format!("FROM {}", request.reference);
         let name = match node.stage {
-            Some(_) => Namer::new(node, self.stages.single).next(&text, false),
+            Some(_) => {
+                let platform = self.platform_in_names(node, &Unset);
+                Namer::new(node, self.stages.single).next(&platform, &text, false)
+            }
             None => text,
         };
         let step = Step {
@@ -132,8 +134,17 @@ impl<'a> Builder<'a> {
             name,
             span: Some(node.span),
             stage: node.name.clone(),
+            platform: self.stages.platform(node).clone(),
         };
         Some(self.graph.add(step, &[]))
+    }
+
+    /// The platform of a stage as the names of its steps begin with it, if they do.
+    fn platform_in_names(&self, node: &Node<'_>, env: &dyn Variables) -> String {
+        if !self.options.names_platforms {
+            return String::new();
+        }
+        names::platform(self.stages.platform(node), env) + " "
     }
 
     /// The step of a named context's files.
@@ -149,6 +160,7 @@ impl<'a> Builder<'a> {
                         kind: StepKind::Context(name.to_owned()),
                         span: Some(span),
                         stage: String::new(),
+                        platform: Platform::default(),
                     };
                     graph.add(step, &[])
                 });
@@ -166,6 +178,7 @@ impl<'a> Builder<'a> {
                 name: "FROM scratch".to_owned(),
                 span: None,
                 stage: String::new(),
+                platform: Platform::default(),
             };
             graph.add(step, &[])
         })
@@ -180,6 +193,7 @@ impl<'a> Builder<'a> {
                 kind: StepKind::Remote(source.clone()),
                 span: Some(span),
                 stage: String::new(),
+                platform: Platform::default(),
             };
             graph.add(step, &[])
         });
@@ -298,8 +312,11 @@ impl<'a> Builder<'a> {
         labels.extend(self.options.labels.iter().cloned());
         Ok(super::Lowering::Done(Box::new(Plan {
             graph: self.graph,
-            target: state.root,
-            image: state.image,
+            images: vec![PlannedImage {
+                platform: self.options.platform.clone(),
+                target: state.root,
+                spec: state.image,
+            }],
             epoch: self.globals.epoch,
             warnings: findings.warnings,
         })))
@@ -454,7 +471,10 @@ impl Scope<'_, '_> {
         };
         let (keyword, rest) = text.split_once(' ').unwrap_or((&text, ""));
         let text = format!("{} {rest}", keyword.to_uppercase());
-        self.namer.next(text.trim_end(), self.command.on_build)
+        let node = &self.builder.stages.nodes[self.number];
+        let platform = self.builder.platform_in_names(node, env);
+        self.namer
+            .next(&platform, text.trim_end(), self.command.on_build)
     }
 
     /// Adds a step that extends the stage's files. `more` are its inputs behind those files.
@@ -471,11 +491,14 @@ impl Scope<'_, '_> {
             None => self.builder.scratch(),
         };
         let inputs: Vec<_> = std::iter::once(base).chain(more.iter().copied()).collect();
+        let stages = self.builder.stages;
+        let node = &stages.nodes[self.number];
         let step = Step {
             kind,
             name,
             span: Some(self.instruction.span),
-            stage: self.builder.stages.nodes[self.number].name.clone(),
+            stage: node.name.clone(),
+            platform: stages.platform(node).clone(),
         };
         let id = self.builder.graph.add(step, &inputs);
         self.state.root = Some(id);

@@ -92,7 +92,8 @@ impl<'a> Stages<'a> {
         }
         for (number, stage) in dockerfile.stages.iter().enumerate() {
             let name = stage.name.as_deref();
-            if name.is_some_and(|name| options.context(name).is_some()) {
+            let platform = &stages.nodes[number].platform;
+            if name.is_some_and(|name| options.context(name, platform).is_some()) {
                 // What takes a stage's place is all of it.
                 continue;
             }
@@ -130,7 +131,7 @@ impl<'a> Stages<'a> {
             )
             .with_help("give the `ARG` a default, or a value with `--build-arg`")),
             Ok(expanded) => match &stage.name {
-                Some(name) if self.options.context(name).is_some() => {
+                Some(name) if self.options.context(name, &platform).is_some() => {
                     self.named_context(name, &platform, stage.base.span)
                 }
                 _ => self.base(&expanded.text, &platform, stage.base.span),
@@ -193,7 +194,7 @@ impl<'a> Stages<'a> {
                 word.span,
             ));
         }
-        Platform::parse(&text, &self.platform).ok_or_else(|| {
+        Platform::parse(&text, &self.options.build_platform).ok_or_else(|| {
             Diagnostic::error(format!("invalid platform `{text}`"), word.span)
                 .with_help("write os/architecture, such as `linux/amd64`")
         })
@@ -207,7 +208,7 @@ impl<'a> Stages<'a> {
         if name == "scratch" {
             return Ok(Base::Scratch);
         }
-        if self.options.context(name).is_some() {
+        if self.options.context(name, platform).is_some() {
             return self.named_context(name, platform, span);
         }
         self.image(name, platform, span)
@@ -220,7 +221,7 @@ impl<'a> Stages<'a> {
         platform: &Platform,
         span: Span,
     ) -> Result<Base, Diagnostic> {
-        match self.options.context(name) {
+        match self.options.context(name, platform) {
             Some((_, NamedContext::Image(reference))) => Ok(Base::Image(ImageRequest {
                 reference: reference.clone(),
                 platform: platform.clone(),
@@ -244,6 +245,15 @@ impl<'a> Stages<'a> {
             reference,
             platform: platform.clone(),
         }))
+    }
+
+    /// Where the commands of a stage run: a stage that begins from another runs where that does.
+    pub(super) fn platform<'s>(&'s self, node: &'s Node<'_>) -> &'s Platform {
+        let mut node = node;
+        while let Base::Stage(base) = node.base {
+            node = &self.nodes[base];
+        }
+        &node.platform
     }
 
     /// The file's escape character.

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use rbuild_frontend::SourceText;
 use rbuild_frontend::plan::{
-    ContainerConfig, Copy, CopyItem, MountKind, Network, Plan, Run, Security, Source, StepKind,
+    ContainerConfig, Copy, CopyItem, MountKind, Network, Plan, PlannedImage, Run, Security, Source,
+    StepKind,
 };
 
 /// Steps, config and history, one thing a line.
@@ -51,20 +52,31 @@ pub(crate) fn plan(plan: &Plan, source: &SourceText) -> String {
             StepKind::Copy(step) => copy(&mut out, step),
         }
     }
-    let target = plan.target.map_or("none".to_owned(), |id| id.to_string());
+    for planned in &plan.images {
+        image(&mut out, planned, plan.epoch);
+    }
+    out
+}
+
+fn image(out: &mut String, image: &PlannedImage, epoch: Option<i64>) {
+    let target = image.target.map_or("none".to_owned(), |id| id.to_string());
     let _ = writeln!(out, "target {target}");
-    if let Some(epoch) = plan.epoch {
+    if let Some(epoch) = epoch {
         let _ = writeln!(out, "epoch {epoch}");
     }
-    let platform = &plan.image.platform;
-    if platform.os != "linux" || platform.architecture != "amd64" {
-        let _ = writeln!(out, "platform {}/{}", platform.os, platform.architecture);
+    let spec = &image.spec;
+    if spec.platform.os != "linux" || spec.platform.architecture != "amd64" {
+        let _ = writeln!(
+            out,
+            "platform {}/{}",
+            spec.platform.os, spec.platform.architecture
+        );
     }
-    if !plan.image.author.is_empty() {
-        let _ = writeln!(out, "author {}", plan.image.author);
+    if !spec.author.is_empty() {
+        let _ = writeln!(out, "author {}", spec.author);
     }
-    config(&mut out, &plan.image.config);
-    for entry in &plan.image.history {
+    config(out, &spec.config);
+    for entry in &spec.history {
         let layer = match (&entry.created, entry.step, entry.empty_layer) {
             (Some(_), _, _) => "base".to_owned(),
             (None, Some(step), false) => step.to_string(),
@@ -73,7 +85,6 @@ pub(crate) fn plan(plan: &Plan, source: &SourceText) -> String {
         };
         let _ = writeln!(out, "history {layer} {:?}", entry.created_by);
     }
-    out
 }
 
 fn source(from: &Source) -> String {

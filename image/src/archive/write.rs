@@ -11,14 +11,15 @@ use tar::{EntryType, Header};
 
 use super::blobs::{Blobs, Body, LayerWriter};
 use super::names::{self, DockerImage};
-use super::{INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE, blob_file};
+use super::{ArchiveProblem, INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE, blob_file};
 use crate::compression::{Compression, Encoding};
 use crate::config::{ImageConfig, timestamp};
+use crate::content::{Content, LocalImage, index_of};
 use crate::error::{Error, IoContext as _};
 use crate::json;
 use crate::manifest::{Descriptor, Index, Manifest};
 use crate::media_type::MediaTypes;
-use crate::push::LocalImage;
+use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::transfer::{LayerSource, Observer};
 
@@ -31,11 +32,11 @@ pub enum ArchiveFormat {
     Docker,
 }
 
-/// An image and the names that it has in the archive.
+/// An image, or images with an index, and the names that it has in the archive.
 #[derive(Debug, Clone)]
 pub struct ArchiveImage {
     /// The image.
-    pub image: LocalImage,
+    pub image: Content,
     /// Its names.
     pub names: Vec<Reference>,
 }
@@ -72,7 +73,7 @@ impl ArchiveOptions {
     }
 }
 
-/// Writes images as one tar, and gives the pointers to their manifests in their order. The bytes depend on the
+/// Writes images as one tar, and gives the pointers to their manifests or indexes in their order. The bytes depend on the
 /// images, their names and the options alone. Blocks.
 pub fn write_archive(
     images: &[ArchiveImage],
@@ -126,42 +127,91 @@ fn gather(
     let created = options.created.map(timestamp);
     let mut blobs = Blobs::default();
     let mut manifests = Vec::new();
-    let mut index = Vec::new();
+    let mut entries = Vec::new();
     let mut docker = BTreeMap::<Digest, DockerImage>::new();
     for ArchiveImage { image, names } in images {
-        let (manifest, descriptor) = add_image(&mut blobs, image, options, &writer)?;
-        let platform = ImageConfig::parse("the archive", &image.config)?.platform();
+        let Added {
+            target,
+            manifest,
+            digest,
+        } = add_content(&mut blobs, image, options, &writer)?;
         let entry = |name: Option<&Reference>| Descriptor {
             annotations: names::annotations(name, created.as_deref()),
-            platform: Some(platform.clone()),
-            ..descriptor.clone()
+            ..target.clone()
         };
         if names.is_empty() {
-            index.push(entry(None));
+            entries.push(entry(None));
         }
-        index.extend(names.iter().map(|name| entry(Some(name))));
+        entries.extend(names.iter().map(|name| entry(Some(name))));
         let files = manifest.layers.iter().map(|layer| blob_file(&layer.digest));
-        let listed = docker
-            .entry(descriptor.digest)
-            .or_insert_with(|| DockerImage {
-                config: blob_file(&manifest.config.digest),
-                repo_tags: None,
-                layers: files.collect(),
-            });
+        let listed = docker.entry(digest).or_insert_with(|| DockerImage {
+            config: blob_file(&manifest.config.digest),
+            repo_tags: None,
+            layers: files.collect(),
+        });
         for name in names.iter().filter(|name| name.tag().is_some()) {
             let tags = listed.repo_tags.get_or_insert_default();
             tags.push(name.familiar());
         }
-        manifests.push(descriptor);
+        manifests.push(Descriptor {
+            platform: None,
+            ..target
+        });
     }
     let mut document = |name: &str, bytes| blobs.files.insert(name.to_owned(), Body::Bytes(bytes));
-    document(INDEX_FILE, Index::new(index).encode());
+    document(INDEX_FILE, Index::new(entries).encode());
     document(LAYOUT_FILE, names::LAYOUT.to_vec());
     if options.format == ArchiveFormat::Docker {
         let docker: Vec<DockerImage> = docker.into_values().collect();
         document(MANIFEST_FILE, json::compact(&docker));
     }
     Ok((blobs, manifests))
+}
+
+/// What was added of an image or an index.
+struct Added {
+    /// What names lead to: of an image with its platform.
+    target: Descriptor,
+    /// The image that Docker's list has, one for each name: of several the one that runs here, else the first.
+    manifest: Manifest,
+    /// The digest of that.
+    digest: Digest,
+}
+
+fn add_content(
+    blobs: &mut Blobs,
+    content: &Content,
+    options: &ArchiveOptions,
+    writer: &LayerWriter<'_>,
+) -> Result<Added, Error> {
+    let mut images = Vec::new();
+    for image in content.images() {
+        let (manifest, pointer) = add_image(blobs, image, options, writer)?;
+        let platform = ImageConfig::parse("the archive", &image.config)?.platform();
+        images.push((manifest, pointer, platform));
+    }
+    let index = match content {
+        Content::Image(_) => None,
+        Content::Index(locals) => {
+            let entries = locals.iter().zip(&images);
+            let entries =
+                entries.map(|((platform, _), (_, pointer, _))| (platform.clone(), pointer.clone()));
+            let types = options.media_types;
+            Some(blobs.document(types.index(), index_of(entries, types).0))
+        }
+    };
+    let host = Platform::host();
+    let runs_here = images.iter().position(|(.., it)| it.serves(&host));
+    let shown = images.into_iter().nth(runs_here.unwrap_or(0));
+    let (manifest, pointer, platform) = shown.ok_or(ArchiveProblem::NoImages)?;
+    Ok(Added {
+        digest: pointer.digest,
+        manifest,
+        target: index.unwrap_or(Descriptor {
+            platform: Some(platform),
+            ..pointer
+        }),
+    })
 }
 
 fn add_image(

@@ -11,7 +11,7 @@ use rbuild_image::archive::{
 };
 use rbuild_image::platform::Platform;
 use rbuild_image::transfer::Unobserved;
-use rbuild_image::{Compression, Encoding, Error};
+use rbuild_image::{Compression, Content, Encoding, Error, ImageConfig};
 use testkit::command::must;
 
 use super::store::{Store, image_of, noise, sample, tar_of};
@@ -22,7 +22,7 @@ pub(crate) fn options(store: &Store, format: ArchiveFormat) -> ArchiveOptions {
 
 fn named(store: &Store, names: &[&str]) -> ArchiveImage {
     ArchiveImage {
-        image: sample(store),
+        image: sample(store).into(),
         names: names.iter().map(|name| name.parse().unwrap()).collect(),
     }
 }
@@ -69,7 +69,7 @@ fn what_is_written_is_loaded() {
             };
             let big = store.add(&tar_of("big", &noise(3_000_000, 1)));
             let second = ArchiveImage {
-                image: image_of(vec![sample(&store).layers[0], big, big]),
+                image: image_of(vec![sample(&store).layers[0], big, big]).into(),
                 names: Vec::new(),
             };
             let images = [
@@ -84,9 +84,10 @@ fn what_is_written_is_loaded() {
             let (loaded, other) = load(&bytes).unwrap();
             assert_eq!(loaded.len(), 2);
             for (loaded, image) in loaded.iter().zip(&images) {
-                assert_eq!(loaded.config, image.image.config);
+                let image = image.image.images().next().unwrap();
+                assert_eq!(loaded.config, image.config);
                 assert_eq!(loaded.id, Digest::of(&loaded.config));
-                assert_eq!(loaded.layers, image.image.layers);
+                assert_eq!(loaded.layers, image.layers);
                 assert!(loaded.manifest.is_some());
                 for layer in &loaded.layers {
                     assert!(other.tar(layer) == store.tar(layer));
@@ -96,6 +97,57 @@ fn what_is_written_is_loaded() {
             assert_eq!(names, ["docker.io/library/a:1", "localhost:5000/b/c:2"]);
             assert_eq!(loaded[1].names, []);
         }
+    }
+}
+
+#[test]
+fn an_index_has_all_its_images() {
+    let store = Store::new();
+    let [here, there] = ["amd64", "s390x"].map(|architecture| {
+        let mut image = sample(&store);
+        let text = String::from_utf8(image.config).unwrap();
+        image.config = text
+            .replace("\"amd64\"", &format!("\"{architecture}\""))
+            .into();
+        image
+    });
+    let images = [ArchiveImage {
+        image: Content::Index(vec![
+            (Platform::new("linux", "s390x", ""), there.clone()),
+            (Platform::new("linux", "amd64", ""), here.clone()),
+        ]),
+        names: vec!["app:v1".parse().unwrap()],
+    }];
+    let options = options(&store, ArchiveFormat::Docker);
+    let mut bytes = Vec::new();
+    let written = write_archive(&images, &options, &store, &Unobserved, &mut bytes).unwrap();
+    let entries = entries(&bytes);
+    let digest = written[0].digest.to_hex();
+    let index = content(&entries, &format!("blobs/sha256/{digest}"));
+    for platform in ["amd64", "s390x"] {
+        assert!(
+            index.contains(&format!("\"architecture\": \"{platform}\"")),
+            "{index}"
+        );
+    }
+    assert!(content(&entries, "index.json").contains(&digest));
+    let docker = content(&entries, "manifest.json");
+    let host = if cfg!(target_arch = "x86_64") {
+        &here
+    } else {
+        &there
+    };
+    assert!(
+        docker.contains(&Digest::of(&host.config).to_hex()),
+        "{docker}"
+    );
+    for wanted in [&here, &there] {
+        let platform = ImageConfig::parse("x", &wanted.config).unwrap().platform();
+        let other = Store::new();
+        let archive = Archive::read(&*bytes, &other.scratch()).unwrap();
+        let loaded = archive.load(&platform, &other, &Unobserved).unwrap();
+        assert_eq!(loaded[0].id, Digest::of(&wanted.config));
+        assert_eq!(loaded[0].names[0].to_string(), "docker.io/library/app:v1");
     }
 }
 
@@ -140,8 +192,8 @@ fn the_documents_are_those_of_buildkit() {
         )
     );
     let file = |digest: &Digest| format!("blobs/sha256/{}", digest.to_hex());
+    let image = image.image.images().next().unwrap();
     let layers: Vec<_> = image
-        .image
         .layers
         .iter()
         .map(|layer| file(layer.digest()))
@@ -150,7 +202,7 @@ fn the_documents_are_those_of_buildkit() {
         content(&entries, "manifest.json"),
         format!(
             r#"[{{"Config":"{}","RepoTags":["app:v1"],"Layers":["{}"]}}]"#,
-            file(&Digest::of(&image.image.config)),
+            file(&Digest::of(&image.config)),
             layers.join("\",\"")
         )
     );
@@ -203,7 +255,7 @@ fn a_layout_is_written_to_a_directory() {
 fn an_image_without_layers_has_its_place() {
     let store = Store::new();
     let image = ArchiveImage {
-        image: image_of(Vec::new()),
+        image: image_of(Vec::new()).into(),
         names: vec!["empty".parse().unwrap()],
     };
     for format in [ArchiveFormat::Oci, ArchiveFormat::Docker] {

@@ -42,7 +42,7 @@ fn failure(bytes: &[u8]) -> String {
 fn good(format: ArchiveFormat) -> Vec<u8> {
     let store = Store::new();
     let image = ArchiveImage {
-        image: sample(&store),
+        image: sample(&store).into(),
         names: vec!["a:1".parse().unwrap()],
     };
     written(&store, &[image], &options(&store, format))

@@ -83,7 +83,7 @@ async fn with_a_trusted_certificate() {
     let options = options(&store, Compression::Gzip);
     rbuild_image::push::push(
         &client,
-        &image,
+        &image.clone().into(),
         targets,
         &options,
         &store.source(),

@@ -5,11 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use rbuild_image::platform::Platform;
 use rbuild_image::pull;
-use rbuild_image::push::{LocalImage, PushOptions, push};
+use rbuild_image::push::{PushOptions, push};
 use rbuild_image::transfer::{LayerSource as _, Observer, Phase};
 use rbuild_image::{
-    Client, Compression, Descriptor, Encoding, Error, ImageConfig, MediaTypes, Reference,
-    RegistryError,
+    Client, Compression, Descriptor, Encoding, Error, ImageConfig, LocalImage, MediaTypes,
+    Reference, RegistryError,
 };
 
 use super::fake::{client, pull, pull_with};
@@ -60,7 +60,15 @@ async fn push_image(
     let watch = Arc::new(Watch::default());
     let observer: Arc<dyn Observer> = watch.clone();
     let options = options(store, compression);
-    let pushed = push(client, image, targets, &options, &store.source(), &observer).await?;
+    let pushed = push(
+        client,
+        &image.clone().into(),
+        targets,
+        &options,
+        &store.source(),
+        &observer,
+    )
+    .await?;
     Ok((pushed, watch.ends()))
 }
 
@@ -182,7 +190,7 @@ async fn skopeo_reads_what_is_pushed_and_writes_what_is_pulled() {
         let targets = std::slice::from_ref(&name);
         push(
             &client(),
-            &image,
+            &image.clone().into(),
             targets,
             &options,
             &store.source(),

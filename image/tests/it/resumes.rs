@@ -7,10 +7,12 @@ use layer::{DiffId, Digest};
 use rbuild_image::manifest::Index;
 use rbuild_image::platform::Platform;
 use rbuild_image::pull::{fetch_image, fetch_layers};
-use rbuild_image::push::{LocalImage, push};
+use rbuild_image::push::push;
 use rbuild_image::registry::{Hosts, Settings};
 use rbuild_image::transfer::{LayerSink as _, Observer, Unobserved};
-use rbuild_image::{Client, Compression, Descriptor, Error, Manifest, MediaTypes, Reference};
+use rbuild_image::{
+    Client, Compression, Descriptor, Error, LocalImage, Manifest, MediaTypes, Reference,
+};
 use testkit::faults::{Fault, Faults};
 
 use super::fake::{Reply, Request, Served, Server, chain, client, pull, pull_with, settings};
@@ -24,7 +26,15 @@ async fn push_to(target: Reference, tar: &[u8]) -> Result<(), Error> {
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
     let (client, source) = (client(), store.source());
     let options = options(&store, Compression::None);
-    let pushed = push(&client, &image, &[target], &options, &source, &observer).await;
+    let pushed = push(
+        &client,
+        &image.clone().into(),
+        &[target],
+        &options,
+        &source,
+        &observer,
+    )
+    .await;
     pushed.map(drop)
 }
 
@@ -270,9 +280,16 @@ async fn a_foreign_layer_is_pushed_as_one_of_ones_own() {
     let (client, source, target) = (client(), store.source(), name("foreign"));
     let options = options(&store, Compression::None);
     let targets = std::slice::from_ref(&target);
-    push(&client, &image, targets, &options, &source, &observer)
-        .await
-        .unwrap();
+    push(
+        &client,
+        &image.clone().into(),
+        targets,
+        &options,
+        &source,
+        &observer,
+    )
+    .await
+    .unwrap();
     let (pushed, other) = pull(&target).await.unwrap();
     let expected = Descriptor::of("application/vnd.oci.image.layer.v1.tar", &layer);
     assert_eq!(pushed.layers[0].blob, expected);

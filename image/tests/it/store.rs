@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use layer::{DiffId, Digest};
 use rbuild_image::config::{ContainerConfig, History, RootFs};
-use rbuild_image::push::LocalImage;
 use rbuild_image::transfer::{
     KnownBlob, LayerDraft, LayerFiles, LayerSink, LayerSource, Observer, PartialBlob, Phase,
     ReceivedLayer, Update,
 };
-use rbuild_image::{Compression, ImageConfig, Repository, StoreError};
+use rbuild_image::{Compression, ImageConfig, LocalImage, Repository, StoreError};
 
 /// A store that forgets itself at the end of the test.
 #[derive(Clone)]

@@ -73,7 +73,7 @@ async fn push_from(
     let options = options(store, compression);
     push(
         client,
-        &image,
+        &image.clone().into(),
         &targets,
         &options,
         &store.source(),

@@ -87,7 +87,8 @@ pub(super) async fn foresee(
 
 fn told(built: engine::build::Built) -> Built {
     Built {
-        config: built.config.to_string(),
+        id: built.id.to_string(),
+        config: built.config.map(|digest| digest.to_string()),
         manifest: built.manifest.to_string(),
         manifest_size: built.manifest_size,
         media_type: built.media_type,
@@ -175,7 +176,8 @@ fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, Backe
         tags: images::references(&request.tags)?,
         build_args: request.build_args,
         target: request.target,
-        platform: request.platform,
+        platforms: request.platforms,
+        index: request.index,
         no_cache: request.no_cache,
         no_cache_stages: request.no_cache_stages,
         pull: request.pull,
@@ -271,10 +273,16 @@ mod tests {
             ["docker.io/library/a:latest", "docker.io/library/b:2"]
         );
         assert!(store && push.is_some());
-        assert!(matches!(engine_output("out"), Ok(Output::Local(path)) if path == *"out"));
+        assert!(matches!(engine_output("out"), Ok(Output::Local { to, .. }) if to == *"out"));
         let tar = engine_output("-");
         assert!(
-            matches!(tar, Ok(Output::Tar(Destination::Stream(_)))),
+            matches!(
+                tar,
+                Ok(Output::Tar {
+                    to: Destination::Stream(_),
+                    ..
+                })
+            ),
             "{tar:?}"
         );
     }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -18,25 +19,35 @@ pub struct Image {
     pub config: Value,
     layers: Vec<PathBuf>,
     // Where an archive was unpacked to; gone with the image.
-    unpacked: Option<tempfile::TempDir>,
+    unpacked: Option<Rc<tempfile::TempDir>>,
 }
 
 impl Image {
     /// The only image of an OCI archive.
     #[track_caller]
     pub fn from_archive(archive: &Path) -> Self {
-        let directory = crate::scratch();
-        crate::command::run(
-            Command::new("tar")
-                .arg("-xf")
-                .arg(archive)
-                .arg("-C")
-                .arg(directory.path()),
-        )
-        .succeeded();
+        let directory = unpack(archive);
         let mut image = Self::from_layout(directory.path());
-        image.unpacked = Some(directory);
+        image.unpacked = Some(Rc::new(directory));
         image
+    }
+
+    /// The images of the only index of an OCI archive, with their platforms.
+    #[track_caller]
+    pub fn all_of_archive(archive: &Path) -> Vec<(String, Self)> {
+        let directory = Rc::new(unpack(archive));
+        let blobs = directory.path().join("blobs/sha256");
+        let outer = json(&directory.path().join("index.json"));
+        assert_eq!(outer["manifests"].as_array().map(Vec::len), Some(1));
+        let index = json(&blob(&blobs, &outer["manifests"][0]));
+        let entries = index["manifests"].as_array().expect("an index of images");
+        let images = entries.iter().map(|entry| {
+            let part = |key: &str| entry["platform"][key].as_str().unwrap_or_default();
+            let mut image = Self::from_manifest(json(&blob(&blobs, entry)), &blobs);
+            image.unpacked = Some(Rc::clone(&directory));
+            (format!("{}/{}", part("os"), part("architecture")), image)
+        });
+        images.collect()
     }
 
     /// The only image of an OCI layout.
@@ -93,6 +104,21 @@ impl Image {
         }
         tree
     }
+}
+
+/// Unpacks an archive of images.
+#[track_caller]
+fn unpack(archive: &Path) -> tempfile::TempDir {
+    let directory = crate::scratch();
+    crate::command::run(
+        Command::new("tar")
+            .arg("-xf")
+            .arg(archive)
+            .arg("-C")
+            .arg(directory.path()),
+    )
+    .succeeded();
+    directory
 }
 
 /// The file of a descriptor's content.
