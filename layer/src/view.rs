@@ -34,7 +34,12 @@ pub struct ViewNode<'v> {
     /// Who contributes, highest first: the layers that are merged in a directory; one for anything else. Only the
     /// root of a view without layers has nobody.
     parts: Vec<Part>,
+    /// Nothing below the view's layers would show through.
+    hides_lower: bool,
 }
+
+/// Names, each with what it stands for unless it is hidden.
+pub(crate) type Names<'v> = Vec<(Box<[u8]>, Option<ViewNode<'v>>)>;
 
 /// What one layer has to contribute.
 #[derive(Debug, Clone)]
@@ -61,9 +66,10 @@ impl View {
     /// The root directory. It exists even without layers.
     pub fn root(&self) -> Result<ViewNode<'_>> {
         let mut parts = Vec::with_capacity(self.layers.len());
+        let mut opaque = false;
         for (layer, tree) in self.layers.iter().enumerate().rev() {
             let entry = tree.root()?;
-            let opaque = entry.opaque;
+            opaque = entry.opaque;
             parts.push(Part { layer, entry });
             if opaque {
                 break;
@@ -73,6 +79,7 @@ impl View {
             view: self,
             kind: EntryKind::Directory,
             parts,
+            hides_lower: opaque,
         })
     }
 
@@ -252,6 +259,24 @@ impl<'v> ViewNode<'v> {
 
     /// All entries of a directory, in the order of their names' bytes.
     pub fn entries(&self) -> Result<Vec<(Box<[u8]>, Self)>> {
+        let entries = self.entries_and_whiteouts()?.into_iter();
+        Ok(entries
+            .filter_map(|(name, node)| Some((name, node?)))
+            .collect())
+    }
+
+    /// Whether nothing of what is below all layers would show through here.
+    pub(crate) fn hides_lower(&self) -> bool {
+        self.hides_lower
+    }
+
+    /// Whether no layer describes this directory: it is only there for what is in it.
+    pub(crate) fn is_implied(&self) -> bool {
+        self.parts.iter().all(|part| part.entry.implied)
+    }
+
+    /// All entries of a directory, and the names that are hidden in what is below all layers: those have nothing.
+    pub(crate) fn entries_and_whiteouts(&self) -> Result<Names<'v>> {
         let mut merged: BTreeMap<Box<[u8]>, Merge> = BTreeMap::new();
         for part in &self.parts {
             for (name, entry) in self.tree(part).read_dir(&part.entry.node)? {
@@ -259,7 +284,7 @@ impl<'v> ViewNode<'v> {
             }
         }
         let entries = merged.into_iter();
-        let entries = entries.filter_map(|(name, merge)| Some((name, merge.into_node(self.view)?)));
+        let entries = entries.map(|(name, merge)| (name, merge.into_node(self.view)));
         Ok(entries.collect())
     }
 
@@ -448,6 +473,7 @@ impl Merge {
             view,
             kind,
             parts: self.parts,
+            hides_lower: self.complete,
         })
     }
 }

@@ -422,6 +422,68 @@ fn flattened_tars_hold_the_merged_tree() {
 }
 
 #[test]
+fn squashed_layers_have_the_effect_of_all() {
+    let base = Layer::of(vec![
+        directory("d"),
+        text("d/a", "1"),
+        text("d/gone", ""),
+        directory("emptied"),
+        text("emptied/x", ""),
+        directory("replaced"),
+        text("replaced/old", ""),
+        text("file", "1"),
+        text("gone", ""),
+        directory("kept"),
+        text("kept/k", "k"),
+    ]);
+    let mut kept = directory("kept");
+    kept.metadata.mode = 0o700;
+    let upper = [
+        Layer::of(vec![
+            hidden("d/gone"),
+            hidden("gone"),
+            text("only-here", ""),
+            hidden("replaced"),
+            opaque("emptied"),
+            text("emptied/y", "y"),
+            text("d/twice", "1"),
+            kept.clone(),
+        ]),
+        Layer::of(vec![
+            hidden("only-here"),
+            directory("replaced"),
+            text("replaced/new", "n"),
+            text("d/twice", "22"),
+            link("d/link", "d/twice"),
+            hidden("file"),
+            hidden("never"),
+        ]),
+        Layer::of(vec![
+            directory("file"),
+            text("file/in", "i"),
+            kept,
+            text("kept/n", ""),
+        ]),
+    ];
+    let merged = view(&[&upper[0], &upper[1], &upper[2]]);
+    let entries = rbuild_layer::squash(&merged, &view(&[&base])).unwrap();
+    // What none of the layers has in the end, and the base has not either, leaves no trace.
+    for gone in ["only-here", "never"] {
+        assert!(!entries.iter().any(|entry| entry.path == path(gone)));
+    }
+    let one = Layer::of(entries);
+    let all = [&base, &upper[0], &upper[1], &upper[2]].map(Layer::mount);
+    let several = Mounted::overlay(&all.each_ref().map(Mounted::path));
+    let mut expected = snapshot(several.path());
+    count_links(&mut expected);
+    let mounts = [base.mount(), one.mount()];
+    let single = Mounted::overlay(&[mounts[0].path(), mounts[1].path()]);
+    let mut found = snapshot(single.path());
+    count_links(&mut found);
+    assert_same(&expected, &found, "squashed");
+}
+
+#[test]
 fn extracting_a_directory_takes_its_metadata() {
     let mut cache = directory("var/cache");
     cache.metadata.mode = 0o2770;
