@@ -89,8 +89,13 @@ impl Store {
             .and_then(|file| self.publish(&temporary, path).map(|()| file));
         // Not what has this path by then, which another may have put there.
         let file = published.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-        sync_all(&self.directories_to(path).map(Path::to_owned).collect())?;
+        self.sync_directories_to(path)?;
         mark(&file, path)
+    }
+
+    /// Has the name of a file outlast a power failure.
+    pub(crate) fn sync_directories_to(&self, path: &Path) -> Result<(), Error> {
+        sync_all(&self.directories_to(path).map(Path::to_owned).collect())
     }
 
     /// Whether what has this path is there and is known to outlast what it has to.

@@ -1,11 +1,12 @@
 //! The store: everything that a build leaves behind, on disk, for any number of processes at once.
 //!
 //! Plain files, renames and locks; no database. The places are the variants of [`Bucket`]; beside them the root
-//! holds two files:
+//! holds these files:
 //!
 //! ```text
-//! STORE/version   the version of the layout as a whole
-//! STORE/lock      empty; byte ranges of it are locked, see [`lock`]
+//! STORE/version       the version of the layout as a whole
+//! STORE/lock          empty; byte ranges of it are locked, see [`lock`]
+//! STORE/hashing-key   what secrets are hashed with, once one was; see [`Store::keyed_hash`]
 //! ```
 //!
 //! Rules that hold at every instant:
@@ -28,6 +29,7 @@ pub mod durable;
 mod error;
 pub mod filter;
 pub mod forms;
+mod hashing_key;
 pub mod images;
 pub mod layers;
 pub mod lock;
