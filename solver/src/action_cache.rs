@@ -1,5 +1,7 @@
 //! What the solver asks of the memory of earlier results.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::key::{ContentKey, DefinitionKey, OperationDigest};
@@ -10,15 +12,21 @@ pub trait ActionCache<Output, Error>: Send + Sync {
     /// Holds the right to run one step; given back when dropped.
     type Guard: Send;
 
-    /// The result of the step that has this key.
-    fn by_definition(&self, key: &DefinitionKey) -> Option<Output>;
+    /// The result of the step that has this key, unless it was made longer ago than `within`.
+    fn by_definition(&self, key: &DefinitionKey, within: Option<Duration>) -> Option<Output>;
 
     /// Whether any result of this operation is recorded under a content key. If not, asking for the content of
     /// its inputs, which may take long, cannot find anything.
     fn knows_operation(&self, operation: &OperationDigest) -> bool;
 
-    /// The result of an operation on this content, put on top of these inputs.
-    fn by_content(&self, key: &ContentKey, inputs: &[Output]) -> Option<Output>;
+    /// The result of an operation on this content, put on top of these inputs, unless it was made longer ago than
+    /// `within`.
+    fn by_content(
+        &self,
+        key: &ContentKey,
+        inputs: &[Output],
+        within: Option<Duration>,
+    ) -> Option<Output>;
 
     /// Keeps a result. Runs while later steps run, and may wait until the result's own content is known; the solve
     /// ends only when all of these have ended.
@@ -37,6 +45,17 @@ pub struct Keys {
     pub operation: OperationDigest,
     /// The key known before it ran.
     pub definition: DefinitionKey,
-    /// The key known once its inputs were; `None` when it has none, or is recorded under it already.
+    /// The key known once its inputs were; `None` when it has none.
     pub content: Option<ContentKey>,
+    /// How the result came to be.
+    pub origin: Origin,
+}
+
+/// How a result that is recorded came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It was made.
+    Made,
+    /// It was found under its content key, and is as old as what is recorded there.
+    Found,
 }

@@ -45,4 +45,6 @@ pub enum MissReason {
     InputsChanged,
     /// Its policy is to run.
     Refresh,
+    /// Its result is older than its policy takes.
+    Expired,
 }

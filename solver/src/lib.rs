@@ -10,7 +10,7 @@ pub mod key;
 pub mod operation;
 mod scheduler;
 
-pub use action_cache::{ActionCache, Keys};
+pub use action_cache::{ActionCache, Keys, Origin};
 pub use event::{Event, Hit, MissReason};
 pub use futures_util::future::BoxFuture;
 pub use graph::{Graph, NodeId};

@@ -1,5 +1,7 @@
 //! What the solver asks of the thing that a node stands for.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +57,9 @@ pub enum CachePolicy {
     /// The node runs whenever it is needed, and its result is recorded. Nodes that build on it may use results
     /// by content only, since a result by definition would make the run needless.
     Refresh,
+    /// They may as long as they are not older than this. What builds on the node may use results by definition only
+    /// while the node's own result may be used.
+    Within(Duration),
 }
 
 /// What a running operation knows of its solve.

@@ -34,7 +34,7 @@ where
             continue;
         }
         let found = if unit.by_definition {
-            cache.by_definition(&unit.definition)
+            cache.by_definition(&unit.definition, unit.within)
         } else {
             None
         };

@@ -34,7 +34,7 @@ where
 {
     let needed = graph.needed_by(targets);
     let operations = identify(graph, &needed, &CancellationToken::new(), &|_| ()).await?;
-    let grouped = group(graph, &needed, &operations);
+    let grouped = group(graph, &needed, &operations, cache);
     let wanted = targets
         .iter()
         .filter_map(|target| grouped.unit_of[target.index()]);
@@ -81,8 +81,11 @@ where
         source: std::sync::Arc::new(error),
     })?;
     let key = content.map(|content| ContentKey::new(&unit.operation, &content));
-    match key.and_then(|key| cache.by_content(&key, &inputs)) {
+    match key.and_then(|key| cache.by_content(&key, &inputs, unit.within)) {
         Some(output) => Ok((Foreseen::Cached(Hit::Content), Some(output))),
+        None if unit.has_expired(cache, key, &inputs) => {
+            Ok((Foreseen::Run(MissReason::Expired), None))
+        }
         None => Ok((Foreseen::Run(MissReason::InputsChanged), None)),
     }
 }

@@ -104,7 +104,7 @@ where
     let _cancel_on_drop = cancelled.clone().drop_guard();
     let needed = graph.needed_by(targets);
     let operations = unit::identify(graph, &needed, &cancelled, events).await?;
-    let grouped = unit::group(graph, &needed, &operations);
+    let grouped = unit::group(graph, &needed, &operations, cache);
     let solve = Solve {
         graph,
         cache,

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::SolveError;
+use crate::action_cache::ActionCache;
 use crate::event::Event;
 use crate::graph::{Graph, NodeId};
-use crate::key::{DefinitionKey, OperationDigest};
+use crate::key::{ContentKey, DefinitionKey, OperationDigest};
 use crate::operation::{CachePolicy, Operation};
 
 /// Nodes with one definition key.
@@ -27,7 +29,10 @@ pub(super) struct Unit {
     pub inputs: Vec<usize>,
     /// No earlier result may be used.
     pub refresh: bool,
-    /// A result by definition may be used: neither this unit nor any before it is to be refreshed.
+    /// How old a result may be.
+    pub within: Option<Duration>,
+    /// A result by definition may be used: neither this unit nor any before it is to be refreshed, and no result of one
+    /// before it is too old.
     pub by_definition: bool,
     /// Its operation began to run.
     pub started: AtomicBool,
@@ -37,6 +42,33 @@ impl Unit {
     /// The node that speaks for all.
     pub(super) fn node(&self) -> NodeId {
         self.nodes[0]
+    }
+
+    /// Whether a unit that was not found has a result, which is too old.
+    pub(super) fn has_expired<T, E, C>(
+        &self,
+        cache: &C,
+        key: Option<ContentKey>,
+        inputs: &[T],
+    ) -> bool
+    where
+        C: ActionCache<T, E> + ?Sized,
+    {
+        let by_definition =
+            || self.by_definition && cache.by_definition(&self.definition, None).is_some();
+        let by_content = || key.is_some_and(|key| cache.by_content(&key, inputs, None).is_some());
+        self.within.is_some() && (by_definition() || by_content())
+    }
+
+    /// Takes the policy of one of its nodes into account: the strictest counts.
+    fn heed(&mut self, policy: CachePolicy) {
+        match policy {
+            CachePolicy::Use => {}
+            CachePolicy::Refresh => self.refresh = true,
+            CachePolicy::Within(limit) => {
+                self.within = Some(self.within.map_or(limit, |known| known.min(limit)));
+            }
+        }
     }
 }
 
@@ -78,11 +110,16 @@ pub(super) async fn identify<O: Operation>(
 
 /// Computes the definition keys of the `needed` nodes, whose identities are `operations`, and groups the nodes by
 /// them.
-pub(super) fn group<O: Operation>(
+pub(super) fn group<O, C>(
     graph: &Graph<O>,
     needed: &[NodeId],
     operations: &[OperationDigest],
-) -> Grouped {
+    cache: &C,
+) -> Grouped
+where
+    O: Operation,
+    C: ActionCache<O::Output, O::Error> + ?Sized,
+{
     let mut units: Vec<Unit> = Vec::with_capacity(needed.len());
     let mut unit_of = vec![None; graph.len()];
     let mut known = HashMap::with_capacity(needed.len());
@@ -104,26 +141,29 @@ pub(super) fn group<O: Operation>(
                 definition,
                 inputs,
                 refresh: false,
+                within: None,
                 by_definition: true,
                 started: AtomicBool::new(false),
             });
             units.len() - 1
         });
         units[unit].nodes.push(node);
-        units[unit].refresh |= graph.get(node).policy() == CachePolicy::Refresh;
+        units[unit].heed(graph.get(node).policy());
         unit_of[node.index()] = Some(unit);
     }
-    forbid_stale_definitions(&mut units);
+    forbid_stale_definitions(&mut units, |unit| {
+        let found = cache.by_definition(&unit.definition, unit.within);
+        found.is_some()
+    });
     Grouped { units, unit_of }
 }
 
-/// Settles which units may be found by definition.
-fn forbid_stale_definitions(units: &mut [Unit]) {
-    for unit in 0..units.len() {
-        units[unit].by_definition = !units[unit].refresh
-            && units[unit]
-                .inputs
-                .iter()
-                .all(|&input| units[input].by_definition);
+/// Settles which units may be found by definition. `is_known` says whether one has a result that is not too old.
+fn forbid_stale_definitions(units: &mut [Unit], is_known: impl Fn(&Unit) -> bool) {
+    // Whether what builds on a unit may be found by definition.
+    let mut vouches: Vec<bool> = Vec::with_capacity(units.len());
+    for unit in units {
+        unit.by_definition = !unit.refresh && unit.inputs.iter().all(|&input| vouches[input]);
+        vouches.push(unit.by_definition && (unit.within.is_none() || is_known(unit)));
     }
 }

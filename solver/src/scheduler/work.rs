@@ -4,7 +4,8 @@
 use std::sync::atomic::Ordering;
 
 use super::Solve;
-use crate::action_cache::{ActionCache, Keys};
+use super::unit::Unit;
+use crate::action_cache::{self, ActionCache, Keys};
 use crate::event::{Event, Hit, MissReason};
 use crate::key::ContentKey;
 use crate::operation::{Operation, RunContext};
@@ -24,7 +25,7 @@ pub(super) enum Origin<G> {
     /// Another process recorded it meanwhile.
     Definition,
     /// An earlier run on the same content.
-    Content,
+    Content(ContentKey),
     /// This run.
     Run {
         /// The content key, if it has been asked for yet.
@@ -69,11 +70,15 @@ impl<O: Operation, C: ActionCache<O::Output, O::Error> + ?Sized> Solve<'_, O, C>
             let key = self
                 .unless_cancelled(self.content_key(number, inputs))
                 .await?;
-            if let Some(output) = key.and_then(|key| self.cache.by_content(&key, inputs)) {
+            let found = key.and_then(|key| {
+                let output = self.cache.by_content(&key, inputs, unit.within)?;
+                Some((key, output))
+            });
+            if let Some((key, output)) = found {
                 self.tell(number, |node| Event::Cached(node, Hit::Content));
                 return Ok(Worked {
                     output,
-                    origin: Origin::Content,
+                    origin: Origin::Content(key),
                 });
             }
             content = Content::Known(key);
@@ -84,7 +89,7 @@ impl<O: Operation, C: ActionCache<O::Output, O::Error> + ?Sized> Solve<'_, O, C>
                 self.unless_cancelled(self.cache.exclusive(&unit.definition))
                     .await?,
             );
-            if let Some(output) = self.cache.by_definition(&unit.definition) {
+            if let Some(output) = self.cache.by_definition(&unit.definition, unit.within) {
                 self.tell(number, |node| Event::Cached(node, Hit::Definition));
                 return Ok(Worked {
                     output,
@@ -92,11 +97,35 @@ impl<O: Operation, C: ActionCache<O::Output, O::Error> + ?Sized> Solve<'_, O, C>
                 });
             }
         }
-        let output = self.run(number, inputs.to_vec(), known).await?;
+        let reason = self.reason(unit, known, content, inputs);
+        let output = self.run(number, inputs.to_vec(), reason).await?;
         Ok(Worked {
             output,
             origin: Origin::Run { content, guard },
         })
+    }
+
+    /// Why a unit was not found.
+    fn reason(
+        &self,
+        unit: &Unit,
+        known: bool,
+        content: Content,
+        inputs: &[O::Output],
+    ) -> MissReason {
+        let key = match content {
+            Content::Known(key) => key,
+            Content::Unasked => None,
+        };
+        if unit.refresh {
+            MissReason::Refresh
+        } else if unit.has_expired(self.cache, key, inputs) {
+            MissReason::Expired
+        } else if known {
+            MissReason::InputsChanged
+        } else {
+            MissReason::NoRecord
+        }
     }
 
     /// Runs a unit's operation once there is a slot for it.
@@ -104,14 +133,9 @@ impl<O: Operation, C: ActionCache<O::Output, O::Error> + ?Sized> Solve<'_, O, C>
         &self,
         number: usize,
         inputs: Vec<O::Output>,
-        known: bool,
+        reason: MissReason,
     ) -> Result<O::Output, Interrupted<O::Error>> {
         let (unit, operation) = (&self.units[number], self.operation(number));
-        let reason = match (unit.refresh, known) {
-            (true, _) => MissReason::Refresh,
-            (false, true) => MissReason::InputsChanged,
-            (false, false) => MissReason::NoRecord,
-        };
         self.tell(number, |node| Event::Missed(node, reason));
         let _slot = if operation.takes_slot() {
             let slot = self
@@ -148,22 +172,22 @@ impl<O: Operation, C: ActionCache<O::Output, O::Error> + ?Sized> Solve<'_, O, C>
         worked: Worked<O::Output, C::Guard>,
     ) -> Result<(), O::Error> {
         let unit = &self.units[number];
-        let (content, _guard) = match worked.origin {
+        let (content, origin, _guard) = match worked.origin {
             Origin::Definition => return Ok(()),
-            Origin::Content => (None, None),
-            Origin::Run {
-                content: Content::Known(key),
-                guard,
-            } => (key, guard),
-            Origin::Run {
-                content: Content::Unasked,
-                guard,
-            } => (self.content_key(number, inputs).await?, guard),
+            Origin::Content(key) => (Some(key), action_cache::Origin::Found, None),
+            Origin::Run { content, guard } => {
+                let key = match content {
+                    Content::Known(key) => key,
+                    Content::Unasked => self.content_key(number, inputs).await?,
+                };
+                (key, action_cache::Origin::Made, guard)
+            }
         };
         let keys = Keys {
             operation: unit.operation,
             definition: unit.definition,
             content,
+            origin,
         };
         self.cache.record(keys, worked.output).await
     }

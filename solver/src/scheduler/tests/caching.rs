@@ -1,5 +1,7 @@
 //! What is found, and what has to run.
 
+use std::time::Duration;
+
 use super::fake::{Bench, Content, Memory};
 use crate::CachePolicy;
 
@@ -180,6 +182,49 @@ async fn a_refreshed_node_runs_and_what_follows_is_found_by_content_only() {
     let mut bench = Bench::on(&cache);
     let base = bench.add("base", &[]);
     assert_eq!(bench.solve(base).await, "other");
+}
+
+const TTL: Duration = Duration::from_secs(10);
+
+/// Solves `base`, of that age at most, and what builds on it, and gives the runs.
+async fn runs_within(cache: &Memory, source: &str, ttl: Duration) -> (String, Vec<String>) {
+    let mut bench = Bench::on(cache);
+    let source = bench.add_with(source, &[], |fake| fake.gives = Some("same".to_owned()));
+    let base = bench.add_with("base", &[source], |fake| {
+        fake.policy = CachePolicy::Within(ttl);
+    });
+    let top = bench.add("top", &[base]);
+    assert_eq!(bench.solve(top).await, "top(base(same))");
+    (bench.runs(), bench.events())
+}
+
+#[tokio::test]
+async fn a_result_is_used_as_long_as_it_is_young_enough() {
+    let cache = Memory::default();
+    let runs = async |source: &str| runs_within(&cache, source, TTL).await.0;
+    assert_eq!(runs("source").await, "base source top");
+    cache.tables().now = Duration::from_secs(9);
+    assert_eq!(runs("source").await, "");
+    // Found by content under another definition it does not get younger.
+    assert_eq!(runs("other").await, "other");
+    cache.tables().now = Duration::from_secs(10);
+    let (ran, events) = runs_within(&cache, "other", TTL).await;
+    assert_eq!(ran, "base");
+    assert!(
+        events.contains(&"base missed Expired".to_owned()),
+        "{events:?}"
+    );
+    assert!(
+        events.contains(&"top cached Content".to_owned()),
+        "{events:?}"
+    );
+    // Now it is new.
+    cache.tables().now = Duration::from_secs(19);
+    assert_eq!(runs("other").await, "");
+    // The first definition's record is old, what it reads is the same.
+    assert_eq!(runs("source").await, "");
+    cache.tables().now = Duration::from_secs(20);
+    assert_eq!(runs_within(&cache, "other", TTL * 2).await.0, "");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::fake::{Bench, Memory, Stumble};
+use super::fake::{Bench, Made, Memory, Stumble};
 use crate::NodeId;
 use crate::scheduler::SolveError;
 
@@ -189,9 +189,9 @@ trait Sorted {
     fn sorted_values(&self) -> Vec<String>;
 }
 
-impl<K> Sorted for std::collections::HashMap<K, String> {
+impl<K> Sorted for std::collections::HashMap<K, Made> {
     fn sorted_values(&self) -> Vec<String> {
-        let mut values: Vec<_> = self.values().cloned().collect();
+        let mut values: Vec<_> = self.values().map(|(value, _)| value.clone()).collect();
         values.sort_unstable();
         values
     }

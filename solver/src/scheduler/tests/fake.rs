@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::scheduler::{Options, SolveError, Solved, solve};
 use crate::{
     ActionCache, BoxFuture, CachePolicy, ContentDigest, ContentKey, DefinitionKey, Event, Graph,
-    KeyWriter, Keys, NodeId, Operation, OperationDigest, RunContext,
+    KeyWriter, Keys, NodeId, Operation, OperationDigest, Origin, RunContext,
 };
 
 /// Outputs are texts that tell how they came to be.
@@ -194,10 +194,23 @@ pub(super) struct Memory {
 
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    pub definitions: HashMap<DefinitionKey, Value>,
-    pub contents: HashMap<ContentKey, Value>,
+    pub definitions: HashMap<DefinitionKey, Made>,
+    pub contents: HashMap<ContentKey, Made>,
     pub operations: HashSet<OperationDigest>,
+    /// The time, which only tests change.
+    pub now: Duration,
     locks: HashMap<DefinitionKey, Arc<tokio::sync::Mutex<()>>>,
+}
+
+/// A result and when it was made.
+pub(super) type Made = (Value, Duration);
+
+impl Tables {
+    fn young(&self, found: Option<&Made>, within: Option<Duration>) -> Option<Value> {
+        let (value, made) = found?;
+        let young = within.is_none_or(|within| self.now.saturating_sub(*made) < within);
+        young.then(|| value.clone())
+    }
 }
 
 impl Memory {
@@ -209,16 +222,23 @@ impl Memory {
 impl ActionCache<Value, Trouble> for Memory {
     type Guard = tokio::sync::OwnedMutexGuard<()>;
 
-    fn by_definition(&self, key: &DefinitionKey) -> Option<Value> {
-        self.tables().definitions.get(key).cloned()
+    fn by_definition(&self, key: &DefinitionKey, within: Option<Duration>) -> Option<Value> {
+        let tables = self.tables();
+        tables.young(tables.definitions.get(key), within)
     }
 
     fn knows_operation(&self, operation: &OperationDigest) -> bool {
         self.tables().operations.contains(operation)
     }
 
-    fn by_content(&self, key: &ContentKey, _inputs: &[Value]) -> Option<Value> {
-        self.tables().contents.get(key).cloned()
+    fn by_content(
+        &self,
+        key: &ContentKey,
+        _inputs: &[Value],
+        within: Option<Duration>,
+    ) -> Option<Value> {
+        let tables = self.tables();
+        tables.young(tables.contents.get(key), within)
     }
 
     fn record(&self, keys: Keys, output: Value) -> BoxFuture<'_, Result<(), Trouble>> {
@@ -230,9 +250,16 @@ impl ActionCache<Value, Trouble> for Memory {
                 return Err(Trouble(why.to_owned()));
             }
             let mut tables = self.tables();
-            tables.definitions.insert(keys.definition, output.clone());
+            let known = keys.content.and_then(|key| tables.contents.get(&key));
+            let made = match (keys.origin, known) {
+                (Origin::Found, Some((_, made))) => *made,
+                _ => tables.now,
+            };
+            tables
+                .definitions
+                .insert(keys.definition, (output.clone(), made));
             if let Some(content) = keys.content {
-                tables.contents.insert(content, output);
+                tables.contents.insert(content, (output, made));
                 tables.operations.insert(keys.operation);
             }
             Ok(())
