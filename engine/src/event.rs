@@ -54,6 +54,10 @@ pub enum CacheMiss {
     InputsChanged,
     /// `--no-cache`.
     Disabled,
+    /// `RUN --no-cache`.
+    Uncached,
+    /// `RUN --cache-ttl`: its result is older.
+    Expired,
 }
 
 /// Bytes or items moved by part of a vertex: a layer pulled, a context read, an archive written.

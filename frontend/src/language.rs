@@ -69,6 +69,10 @@ pub fn flag_summary(keyword: &str, flag: &str) -> &'static str {
         ("RUN", "mount") => "Mounts something while the command runs; see below.",
         ("RUN", "network") => "`default`, `none`, or `host` (needs `--allow network.host`).",
         ("RUN", "security") => "`sandbox`, or `insecure` (needs `--allow security.insecure`).",
+        ("RUN", "no-cache") => "Runs in every build. An [extension](extensions.md) of rbuild.",
+        ("RUN", "cache-ttl") => {
+            "How old a result may be, such as `1d`. An [extension](extensions.md) of rbuild."
+        }
         ("RUN", "device") => "A CDI device.",
         ("COPY", "from") => "A stage, by name or number, an image or a named context.",
         ("COPY", "parents") => {
@@ -79,6 +83,9 @@ pub fn flag_summary(keyword: &str, flag: &str) -> &'static str {
         ("COPY" | "ADD", "exclude") => "Leaves out what matches, by the rules of ignore files.",
         ("COPY" | "ADD", "link") => {
             "A layer of its own, which does not depend on what is below it."
+        }
+        ("COPY" | "ADD", "if-exists") => {
+            "Skips sources that name nothing. An [extension](extensions.md) of rbuild."
         }
         ("ADD", "checksum") => {
             "What the source must be: `sha256:...` of a file, a commit of a repository."

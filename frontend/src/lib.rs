@@ -1,6 +1,7 @@
 //! Dockerfile text to a plan of steps. Everything here is pure: no file is read, no image is fetched.
 //!
-//! - [`parse`] turns bytes into a [`Dockerfile`], or into every error it has, each with its place.
+//! - [`parse`] turns bytes into a [`Dockerfile`], or into every error it has, each with its place; [`parse_including`]
+//!   asks for the files that it includes.
 //! - [`lower()`] turns a Dockerfile, options and the base images it asked for into a [`plan::Plan`].
 //! - [`ignore`] and [`pattern`] match paths as `.dockerignore` and `COPY` do.
 //! - [`chmod`] holds the modes of `--chmod`.
@@ -33,4 +34,6 @@ pub use lower::{
 };
 pub use source::{Position, SourceText};
 pub use span::Span;
-pub use syntax::{MAX_FILE, Parsed, ast::Dockerfile, is_built_in_frontend, parse};
+pub use syntax::{
+    Included, Load, MAX_FILE, Parsed, ast::Dockerfile, is_built_in_frontend, parse, parse_including,
+};

@@ -6,6 +6,7 @@
 mod join;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::chmod::Chmod;
 use crate::remote::RemoteSource;
@@ -102,6 +103,20 @@ pub struct Run {
     pub network: Network,
     /// `--security`.
     pub security: Security,
+    /// `--no-cache` and `--cache-ttl`.
+    pub reuse: Reuse,
+}
+
+/// How long the result of a `RUN` may take the place of running it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Reuse {
+    /// As long as it is there.
+    #[default]
+    Always,
+    /// Never (`--no-cache`).
+    Never,
+    /// For this long after it was made (`--cache-ttl`).
+    For(Duration),
 }
 
 /// `RUN --security`.
@@ -201,6 +216,8 @@ pub struct SecretMount {
     pub env: Option<String>,
     /// Whether its absence is an error.
     pub required: bool,
+    /// Whether another value is another step (`cache-key`).
+    pub keyed: bool,
     /// Mode of the file.
     pub mode: u32,
     /// Owner of the file.
@@ -266,6 +283,8 @@ pub struct Copy {
     pub unpack: bool,
     /// `--link`: the layer is made as if there was nothing below it, so that it is the same on any base.
     pub link: bool,
+    /// Sources that name nothing are skipped (`--if-exists`).
+    pub optional: bool,
 }
 
 /// One source of a copy.

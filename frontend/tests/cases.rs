@@ -23,7 +23,9 @@ use std::path::Path;
 use rbuild_frontend as frontend;
 use rbuild_frontend::diagnostic::Diagnostic;
 use rbuild_frontend::plan::{BaseImage, Network, Plan};
-use rbuild_frontend::{Check, Entitlement, ImageRequest, Lowering, NamedContext, Options, Parsed};
+use rbuild_frontend::{
+    Check, Entitlement, ImageRequest, Included, Lowering, NamedContext, Options, Parsed,
+};
 
 #[test]
 fn plans_are_as_expected() {
@@ -101,7 +103,14 @@ fn run_all(kind: &str) {
         let (options_text, rest) = text.split_once("--- Dockerfile\n").unwrap();
         let (dockerfile, expected) = rest.split_once("--- expected\n").unwrap();
         let options = read_options(options_text);
-        let parsed = frontend::parse("Dockerfile", dockerfile.as_bytes());
+        let files = included(options_text);
+        let parsed = frontend::parse_including("Dockerfile", dockerfile.as_bytes(), &mut |name| {
+            let bytes = files.get(name).ok_or("it is not there")?;
+            Ok(Included {
+                name: name.to_owned(),
+                bytes: bytes.clone().into_bytes(),
+            })
+        });
         let found = match kind {
             "checks" => check(&parsed, &options),
             "projects" => project(&parsed, &options),
@@ -236,6 +245,19 @@ fn project(parsed: &Parsed, options: &Options) -> String {
     }
 }
 
+/// The files that can be included: `include=NAME=TEXT`, with `\n` for line breaks.
+fn included(options: &str) -> BTreeMap<&str, String> {
+    let lines = options
+        .lines()
+        .filter_map(|line| line.strip_prefix("include="));
+    lines
+        .map(|line| {
+            let (name, text) = line.split_once('=').unwrap();
+            (name, text.replace("\\n", "\n"))
+        })
+        .collect()
+}
+
 fn read_options(text: &str) -> Options {
     let mut options = images::options();
     for line in text.lines() {
@@ -244,8 +266,9 @@ fn read_options(text: &str) -> Options {
             .split_once('=')
             .map_or((value, None), |(name, rest)| (name, Some(rest.to_owned())));
         match key {
-            // Which row of `rows.txt` it is a case of. Of several platforms each has options of its own.
-            "row" | "platform" => {}
+            // Which row of `rows.txt` it is a case of, and what is read with the file. Of several platforms each has
+            // options of its own.
+            "row" | "platform" | "include" => {}
             "target" => options.target = Some(value.to_owned()),
             "arg" => options.build_args.push((name.to_owned(), rest)),
             "label" => options.labels.push((name.to_owned(), rest.unwrap())),

@@ -12,11 +12,16 @@ use rbuild_frontend as frontend;
 use rbuild_frontend::ignore::Ignore;
 use rbuild_frontend::language;
 use rbuild_frontend::lint::{self, Group, Rule};
-use rbuild_frontend::{Check, Lowering};
+use rbuild_frontend::{Check, Included, Lowering};
 
 /// The names of the rules that find something in a Dockerfile.
 fn found(text: &str) -> Vec<&'static str> {
-    let parsed = frontend::parse("Dockerfile", text.as_bytes());
+    let parsed = frontend::parse_including("Dockerfile", text.as_bytes(), &mut |name| {
+        Ok(Included {
+            name: name.to_owned(),
+            bytes: b"RUN true\n".to_vec(),
+        })
+    });
     let dockerfile = parsed.dockerfile.unwrap();
     let options = images::options();
     let mut images = BTreeMap::new();
@@ -60,7 +65,12 @@ fn every_rule_finds_its_example_only() {
 
 #[test]
 fn names_are_unique_and_in_order() {
-    for group in [Group::Standard, Group::Experimental, Group::Shell] {
+    for group in [
+        Group::Standard,
+        Group::Experimental,
+        Group::Shell,
+        Group::Extension,
+    ] {
         let names: Vec<_> = in_group(group).map(|rule| rule.name).collect();
         assert!(names.is_sorted_by(|left, right| left < right), "{names:?}");
     }
@@ -158,6 +168,7 @@ fn checks() -> String {
         (Group::Standard, "Rules of BuildKit"),
         (Group::Experimental, "Experimental rules of BuildKit"),
         (Group::Shell, "Rules for commands"),
+        (Group::Extension, "Rules for extensions"),
     ] {
         let _ = write!(text, "\n## {heading}\n");
         for rule in in_group(group) {

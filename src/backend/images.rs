@@ -92,6 +92,8 @@ pub(crate) struct BuildRequest {
     pub no_cache: bool,
     /// Stages whose steps run again.
     pub no_cache_stages: Vec<String>,
+    /// Make one layer of those from this stage or step on.
+    pub squash_from: Option<String>,
     pub pull: bool,
     pub labels: Vec<(String, String)>,
     pub network: ContainerNetwork,

@@ -65,6 +65,10 @@ pub(crate) struct BuildArgs {
     /// Run the steps of these stages again: names, divided by commas
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub no_cache_filter: Vec<String>,
+    /// Make one layer of those that the image has from this stage or step on: a stage's name, or a step's line in the
+    /// Dockerfile, its place (`2/5`), or a part of its name
+    #[arg(long, value_name = "STAGE|STEP")]
+    pub squash_from: Option<String>,
     /// Ask the registry for newer base images
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", hide_default_value = true, hide_possible_values = true)]
@@ -367,6 +371,7 @@ pub(super) fn request(
         target: args.target,
         no_cache: args.no_cache,
         no_cache_stages: args.no_cache_filter,
+        squash_from: args.squash_from,
         pull: args.pull,
         labels: args.labels,
         network: args.network,

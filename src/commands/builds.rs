@@ -210,6 +210,8 @@ pub(super) fn end(row: &RowRecord) -> String {
         RowEnd::Done(Some(CacheMiss::New)) => "ran: it was new".to_owned(),
         RowEnd::Done(Some(CacheMiss::InputsChanged)) => "ran: what it reads changed".to_owned(),
         RowEnd::Done(Some(CacheMiss::Disabled)) => "ran: without cache".to_owned(),
+        RowEnd::Done(Some(CacheMiss::Uncached)) => "ran: it runs in every build".to_owned(),
+        RowEnd::Done(Some(CacheMiss::Expired)) => "ran: its result was too old".to_owned(),
         RowEnd::Failed(error) => format!("failed: {}", single_line(error)),
         RowEnd::Cancelled => "cancelled".to_owned(),
     }

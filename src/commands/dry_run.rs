@@ -47,6 +47,8 @@ fn fate(fate: Fate) -> &'static str {
         Fate::Run(CacheMiss::New) => "run: it is new",
         Fate::Run(CacheMiss::InputsChanged) => "run: what it reads changed",
         Fate::Run(CacheMiss::Disabled) => "run: without cache",
+        Fate::Run(CacheMiss::Uncached) => "run: it runs in every build",
+        Fate::Run(CacheMiss::Expired) => "run: its result is too old",
         Fate::Open => "run, unless it reads the same files",
     }
 }

@@ -95,6 +95,8 @@ fn reason(reason: &Reason) -> String {
     match reason {
         Reason::New => "no earlier result of it is known".to_owned(),
         Reason::Disabled => "it was to run again (`--no-cache`)".to_owned(),
+        Reason::Uncached => "it runs in every build (`RUN --no-cache`)".to_owned(),
+        Reason::Expired => "its result is older than its `--cache-ttl`".to_owned(),
         Reason::Part {
             what,
             before,
@@ -144,6 +146,8 @@ fn reason_object(reason: &Reason) -> Value {
     match reason {
         Reason::New => json!({"Kind": "new"}),
         Reason::Disabled => json!({"Kind": "disabled"}),
+        Reason::Uncached => json!({"Kind": "uncached"}),
+        Reason::Expired => json!({"Kind": "expired"}),
         Reason::Part {
             what,
             before,

@@ -14,6 +14,7 @@ mod containers;
 mod copies;
 mod debugging;
 mod escapes;
+mod extensions;
 mod foresight;
 mod hostile;
 mod interruption;

@@ -11,9 +11,9 @@ use crate::rbuild;
 const VALUE: &str = "correct-horse-battery-staple";
 
 #[track_caller]
-fn assert_absent(directory: &Path) {
+pub(crate) fn assert_absent(value: &str, directory: &Path) {
     let found = Command::new("grep")
-        .args(["-rlaF", VALUE])
+        .args(["-rlaF", value])
         .arg(directory)
         .output()
         .expect("grep is installed");
@@ -53,7 +53,7 @@ fn secrets_come_from_files_and_from_the_environment_and_stay_nowhere() {
         "the log shows the secret:\n{}",
         outcome.stderr
     );
-    assert_absent(rbuild.store());
+    assert_absent(VALUE, rbuild.store());
     let image = Image::from_archive(&archive);
     assert!(!image.config.to_string().contains(VALUE));
     let size = image.tree().get(b"size").map(|node| node.kind.clone());

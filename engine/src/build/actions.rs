@@ -1,6 +1,8 @@
 //! The solver's memory of earlier results, kept in the store.
 
-use solver::{ActionCache, BoxFuture, ContentKey, DefinitionKey, Keys, OperationDigest};
+use std::time::Duration;
+
+use solver::{ActionCache, BoxFuture, ContentKey, DefinitionKey, Keys, OperationDigest, Origin};
 
 use crate::engine::Engine;
 use crate::error::StepError;
@@ -28,9 +30,10 @@ impl Actions {
 impl ActionCache<Rootfs, StepError> for Actions {
     type Guard = cache::RangeLock;
 
-    fn by_definition(&self, key: &DefinitionKey) -> Option<Rootfs> {
+    fn by_definition(&self, key: &DefinitionKey, within: Option<Duration>) -> Option<Rootfs> {
         let _spending = self.progress.spend(Phase::Keys);
-        let layers = self.engine.store().actions().by_definition(key.as_bytes());
+        let actions = self.engine.store().actions();
+        let layers = actions.by_definition_within(key.as_bytes(), within);
         self.load(&layers.ok()??)
     }
 
@@ -41,9 +44,15 @@ impl ActionCache<Rootfs, StepError> for Actions {
             .knows_operation(operation.as_bytes())
     }
 
-    fn by_content(&self, key: &ContentKey, inputs: &[Rootfs]) -> Option<Rootfs> {
+    fn by_content(
+        &self,
+        key: &ContentKey,
+        inputs: &[Rootfs],
+        within: Option<Duration>,
+    ) -> Option<Rootfs> {
         let _spending = self.progress.spend(Phase::Keys);
-        let added = self.engine.store().actions().by_content(key.as_bytes());
+        let actions = self.engine.store().actions();
+        let added = actions.by_content_within(key.as_bytes(), within);
         let added = self.load(&added.ok()??)?;
         let base = inputs.first().cloned().unwrap_or_default();
         Some(base.with(added.layers().first()?.clone()))
@@ -54,7 +63,12 @@ impl ActionCache<Rootfs, StepError> for Actions {
             let sealed = output.sealed().await?;
             let layers: Vec<_> = sealed.iter().map(|sealed| sealed.diff_id).collect();
             let actions = self.engine.store().actions();
-            actions.record_definition(keys.definition.as_bytes(), &layers)?;
+            let definition = keys.definition.as_bytes();
+            if let (Origin::Found, Some(content)) = (keys.origin, keys.content) {
+                actions.record_found(definition, &layers, content.as_bytes())?;
+                return Ok(());
+            }
+            actions.record_definition(definition, &layers)?;
             if let (Some(content), Some(added)) = (keys.content, layers.last()) {
                 let operation = keys.operation.as_bytes();
                 actions.record_content(operation, content.as_bytes(), &[*added])?;

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cache::Upper;
-use frontend::plan::{ImageSpec, Network, Plan, Run, Security, StepKind};
+use frontend::plan::{ImageSpec, Network, Plan, Reuse, Run, Security, StepKind};
 use solver::NodeId;
 
 use super::request::{BuildRequest, Built};
@@ -204,6 +204,7 @@ fn plain(env: Vec<(String, String)>) -> Run {
         mounts: Vec::new(),
         network: Network::Default,
         security: Security::Sandbox,
+        reuse: Reuse::Always,
     }
 }
 

@@ -54,7 +54,7 @@ impl Selection {
             found.push(match item {
                 CopyItem::Path(path) => match select(tree, path, &filter)? {
                     Some(files) => Found::Files(files),
-                    None => return Err(missing(build, copy, path)),
+                    None => Found::Files(nothing(build, copy, path)?),
                 },
                 CopyItem::Parents { pivot, pattern } => {
                     let files = select(tree, pivot, &filter.only(pattern)?)?;
@@ -63,7 +63,7 @@ impl Selection {
                     let is_there = || tree.node_at(path.as_bytes(), &Filter::nothing());
                     match files {
                         Some(files) if !plain || is_there()?.is_some() => Found::Files(files),
-                        _ => return Err(missing(build, copy, path.trim_start_matches('/'))),
+                        _ => Found::Files(nothing(build, copy, path.trim_start_matches('/'))?),
                     }
                 }
                 CopyItem::Inline { name, content } => Found::Inline {
@@ -130,6 +130,19 @@ fn fetched(
         place: "what was fetched".to_owned(),
     })?;
     Ok(taken(path.into(), node, filter).into_iter().collect())
+}
+
+/// The files of a path that names none: an error, unless they may be missing.
+fn nothing(build: &Build, copy: &Copy, path: &str) -> Result<Vec<Selected>, FileError> {
+    let error = missing(build, copy, path);
+    let is_missing = matches!(
+        error,
+        FileError::NotFound { .. } | FileError::Ignored { .. }
+    );
+    if copy.optional && is_missing {
+        return Ok(Vec::new());
+    }
+    Err(error)
 }
 
 fn missing(build: &Build, copy: &Copy, path: &str) -> FileError {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frontend::plan::StepKind;
-use solver::{Hit, MissReason};
+use solver::Hit;
 
 use super::request::BuildRequest;
 use super::{Seals, StepOperation, actions, failure, is_silent};
@@ -77,7 +77,7 @@ impl Engine {
             let fate = match foreseen {
                 // Its layers are in the store.
                 solver::Foreseen::Run(_) if is_here => Fate::Cached(CacheHit::Definition),
-                solver::Foreseen::Run(why) => Fate::Run(why.into()),
+                solver::Foreseen::Run(why) => Fate::Run(graph.get(node).miss(why)),
                 solver::Foreseen::Cached(how) => Fate::Cached(how.into()),
                 solver::Foreseen::Open => Fate::Open,
             };
@@ -112,16 +112,6 @@ impl From<Hit> for CacheHit {
             Hit::Definition => Self::Definition,
             Hit::Content => Self::Content,
             Hit::Ancestor => Self::NotNeeded,
-        }
-    }
-}
-
-impl From<MissReason> for CacheMiss {
-    fn from(reason: MissReason) -> Self {
-        match reason {
-            MissReason::NoRecord => Self::New,
-            MissReason::InputsChanged => Self::InputsChanged,
-            MissReason::Refresh => Self::Disabled,
         }
     }
 }

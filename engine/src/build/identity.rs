@@ -124,11 +124,14 @@ fn mount(key: &mut KeyWriter, mount: &Mount) {
             file,
             env,
             required,
+            keyed,
             mode,
             uid,
             gid,
         }) => {
-            key.variant(3).text(id).truth(*file).truth(*required);
+            // The caller adds a hash of one that is keyed.
+            key.variant(if *keyed { 5 } else { 3 });
+            key.text(id).truth(*file).truth(*required);
             key.option(env.as_ref(), |key, env| {
                 key.text(env);
             });
@@ -161,7 +164,12 @@ fn source(key: &mut KeyWriter, source: &Source) {
 
 /// A copy: what it names. The caller adds the content of what it copies from the context.
 pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter {
-    let mut key = KeyWriter::new("rbuild copy", 3);
+    // What takes missing files must not be found as the result of what does not.
+    let mut key = if copy.optional {
+        KeyWriter::new("rbuild copy if there", 1)
+    } else {
+        KeyWriter::new("rbuild copy", 3)
+    };
     source(&mut key, &copy.from);
     key.list(&copy.items, |key, item| match item {
         CopyItem::Path(path) => {
@@ -216,6 +224,8 @@ fn write_epoch(key: &mut KeyWriter, epoch: Option<i64>) {
 
 #[cfg(test)]
 mod tests {
+    use frontend::plan::Reuse;
+
     use super::*;
 
     fn sample() -> Run {
@@ -229,6 +239,7 @@ mod tests {
             mounts: Vec::new(),
             network: Network::Default,
             security: Security::Sandbox,
+            reuse: Reuse::Always,
         }
     }
 
@@ -255,6 +266,7 @@ mod tests {
             exclude: Vec::new(),
             unpack: false,
             link: false,
+            optional: false,
         };
         let directory = MakeDirectory {
             path: "/app".into(),
@@ -283,6 +295,16 @@ mod tests {
     fn proxies_are_no_part_of_a_command() {
         let mut other = sample();
         other.proxy_env = vec![("http_proxy".into(), "http://proxy:3128".into())];
+        assert_eq!(
+            hex(&key(&sample(), &[], None)),
+            hex(&key(&other, &[], None))
+        );
+    }
+
+    #[test]
+    fn how_long_a_result_is_used_is_no_part_of_it() {
+        let mut other = sample();
+        other.reuse = Reuse::Never;
         assert_eq!(
             hex(&key(&sample(), &[], None)),
             hex(&key(&other, &[], None))

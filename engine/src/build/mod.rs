@@ -12,6 +12,7 @@ pub mod examine;
 mod file;
 mod foresee;
 mod identity;
+mod include;
 mod main_context;
 mod operation;
 mod prepare;
@@ -19,6 +20,7 @@ mod request;
 mod resolve;
 mod run;
 mod secrets;
+mod squash;
 mod ssh;
 mod state;
 mod tell;
@@ -143,9 +145,18 @@ impl Engine {
         let kept = build.remember().and(build.settle().await);
         let layers = solved?;
         kept?;
-        let images = plan.images.iter().zip(layers);
-        let mut images =
-            images.map(|(planned, layers)| assemble::image(planned, layers, plan.epoch));
+        let mut images = Vec::with_capacity(layers.len());
+        for (planned, layers) in plan.images.iter().zip(layers) {
+            images.push(match &build.request().squash_from {
+                None => assemble::image(planned, layers, plan.epoch),
+                Some(from) => {
+                    let squashed = squash::squash(prepared, planned, from, layers, progress);
+                    let (planned, layers) = squashed.await?;
+                    assemble::image(&planned, layers, plan.epoch)
+                }
+            });
+        }
+        let mut images = images.into_iter();
         if !build.request().makes_index()
             && let Some(only) = images.next()
         {

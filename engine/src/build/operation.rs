@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use frontend::plan::{CacheMount, Copy, CopyItem, MountKind, Run, Source, Step, StepKind};
+use frontend::plan::{CacheMount, Copy, CopyItem, MountKind, Reuse, Run, Source, Step, StepKind};
 use frontend::remote::RemoteSource;
 use solver::{
-    BoxFuture, CachePolicy, ContentDigest, KeyWriter, Operation, OperationDigest, RunContext,
+    BoxFuture, CachePolicy, ContentDigest, KeyWriter, MissReason, Operation, OperationDigest,
+    RunContext,
 };
 use tokio::sync::OnceCell;
 
@@ -14,7 +15,7 @@ use super::file::{self, Selection};
 use super::{Build, identity, run};
 use crate::builds::parts_of;
 use crate::error::StepError;
-use crate::event::Phase;
+use crate::event::{CacheMiss, Phase};
 use crate::files::filter::Filter;
 use crate::files::select::Tree;
 use crate::progress::Row;
@@ -52,6 +53,17 @@ impl StepOperation {
         self.selection.get_or_try_init(find).await.cloned()
     }
 
+    /// Why it was not found, in the words of the build.
+    pub(super) fn miss(&self, reason: MissReason) -> CacheMiss {
+        match reason {
+            MissReason::NoRecord => CacheMiss::New,
+            MissReason::InputsChanged => CacheMiss::InputsChanged,
+            MissReason::Expired => CacheMiss::Expired,
+            MissReason::Refresh if self.build.runs_again(&self.step.stage) => CacheMiss::Disabled,
+            MissReason::Refresh => CacheMiss::Uncached,
+        }
+    }
+
     /// What it depends on, to be found out on any thread; `None` while it is not known what it copies.
     pub(super) fn inputs(&self) -> Option<impl FnOnce() -> Vec<u8> + Send + 'static> {
         let selection = self.selection.get().cloned();
@@ -60,6 +72,15 @@ impl StepOperation {
         }
         let (build, step) = (Arc::clone(&self.build), self.step.clone());
         let pinned = self.pinned.get().map(Pinned::name);
+        let secrets: Vec<_> = match &step.kind {
+            // One that can't be read any more is told by its absence.
+            StepKind::Run(run) => self.keyed_secrets(run).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let secrets: Vec<_> = secrets
+            .into_iter()
+            .map(|(id, digest)| (id.to_owned(), digest))
+            .collect();
         Some(move || {
             let mut inputs = parts_of(&step.kind, build.hosts(), build.epoch());
             inputs.optional("content", pinned);
@@ -73,6 +94,9 @@ impl StepOperation {
                     if let Ok(Some(node)) = build.context().node_at(path, &Filter::default()) {
                         inputs.files.tree(path, &node);
                     }
+                }
+                for (id, digest) in &secrets {
+                    inputs.optional(&format!("secret {id}"), digest.as_ref().map(shortened));
                 }
             }
             inputs.encode()
@@ -153,10 +177,26 @@ impl StepOperation {
                     let digest = self.build.context_digest(path).await?;
                     key.identity(digest.as_bytes());
                 }
+                for (_, digest) in self.keyed_secrets(run)? {
+                    key.option(digest, |key, digest| {
+                        key.identity(&digest);
+                    });
+                }
                 key
             }
         };
         Ok(OperationDigest::of(&key))
+    }
+
+    /// The secrets of a command that take part in its key: their names, and for those that were given a keyed hash of
+    /// their values.
+    fn keyed_secrets<'a>(&self, run: &'a Run) -> Result<KeyedSecrets<'a>, StepError> {
+        let secrets = run.mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Secret(secret) if secret.keyed => Some(secret.id.as_str()),
+            _ => None,
+        });
+        let hash = |id| Ok((id, self.build.secret_hash(id)?));
+        secrets.map(hash).collect()
     }
 
     async fn content_of(&self, inputs: &[Rootfs]) -> Result<Option<ContentDigest>, StepError> {
@@ -239,6 +279,15 @@ impl StepOperation {
             }
         }
     }
+}
+
+/// Secrets by their names, and hashes of their values.
+type KeyedSecrets<'a> = Vec<(&'a str, Option<[u8; 32]>)>;
+
+/// The beginning of a hash, enough to tell two apart.
+fn shortened(hash: &[u8; 32]) -> String {
+    let beginning: [u8; 8] = hash[..8].try_into().expect("a hash has 32 bytes");
+    format!("{:016x}", u64::from_be_bytes(beginning))
 }
 
 /// What a command can read: all layers that it runs on, and of other inputs what it mounts.
@@ -328,12 +377,21 @@ impl Operation for StepOperation {
     }
 
     fn policy(&self) -> CachePolicy {
-        match self.step.kind {
+        match &self.step.kind {
             StepKind::Scratch | StepKind::Image(_) | StepKind::Remote(_) | StepKind::Context(_) => {
                 CachePolicy::Use
             }
-            _ if self.build.runs_again(&self.step.stage) => CachePolicy::Refresh,
-            _ => CachePolicy::Use,
+            StepKind::Run(_) | StepKind::Copy(_) | StepKind::MakeDirectory(_)
+                if self.build.runs_again(&self.step.stage) =>
+            {
+                CachePolicy::Refresh
+            }
+            StepKind::Run(run) => match run.reuse {
+                Reuse::Always => CachePolicy::Use,
+                Reuse::Never => CachePolicy::Refresh,
+                Reuse::For(limit) => CachePolicy::Within(limit),
+            },
+            StepKind::Copy(_) | StepKind::MakeDirectory(_) => CachePolicy::Use,
         }
     }
 

@@ -12,6 +12,7 @@ use frontend::plan::{Plan, StepKind};
 use frontend::remote::{HttpSource, RemoteSource, redacted};
 
 use super::NamedContext;
+use super::include::{Place, directory_of};
 use super::main_context::{self, BuildContext};
 use super::operation::blocking;
 use super::request::{BuildRequest, ContextSource, DockerfileSource};
@@ -28,7 +29,7 @@ use crate::rootfs::{Layer, Rootfs};
 /// Ignore files beyond this are refused, as they can only be mistakes.
 const MAX_IGNORE_FILE: u64 = 16 << 20;
 /// Dockerfiles beyond this are cut by the reader; the parser refuses what it then sees as too large.
-const MAX_DOCKERFILE: u64 = (16 << 20) + 1;
+pub(super) const MAX_DOCKERFILE: u64 = (16 << 20) + 1;
 
 /// A Dockerfile that was read and parsed without errors.
 pub(super) struct Dockerfile {
@@ -47,6 +48,8 @@ struct Found {
     /// Where it is on the host, if it is there.
     path: Option<PathBuf>,
     bytes: Vec<u8>,
+    /// Where it includes files from.
+    place: Place,
 }
 
 /// Fetches a context that is no directory, and reads and parses the Dockerfile.
@@ -67,24 +70,41 @@ pub(super) async fn read(
             found.unwrap_or(Err(BuildError::Cancelled))
         }
     };
-    let result = found.and_then(|Found { name, path, bytes }| {
-        row.transfer("transferring dockerfile", bytes.len() as u64, None, true);
-        let parsed = frontend::parse(&name, &bytes);
-        let text = Arc::new(parsed.text);
-        match parsed.dockerfile {
-            Ok(parsed) => Ok(Dockerfile {
-                text,
-                parsed,
-                path,
-                files,
-            }),
-            Err(items) => Err(BuildError::Dockerfile(Diagnostics {
-                items,
-                source: text,
-            })),
+    let result = match found {
+        Ok(found) => {
+            let size = found.bytes.len() as u64;
+            row.transfer("transferring dockerfile", size, None, true);
+            let parsed = blocking(move || parse(found, files)).await;
+            parsed.unwrap_or(Err(BuildError::Cancelled))
         }
-    });
+        Err(error) => Err(error),
+    };
     row.finish(result)
+}
+
+/// Parses what was found, and what it includes.
+fn parse(found: Found, files: Option<Rootfs>) -> Result<Dockerfile, BuildError> {
+    let Found {
+        name,
+        path,
+        bytes,
+        place,
+    } = found;
+    let mut load = |included: &str| place.read(&name, included);
+    let parsed = frontend::parse_including(&name, &bytes, &mut load);
+    let text = Arc::new(parsed.text);
+    match parsed.dockerfile {
+        Ok(parsed) => Ok(Dockerfile {
+            text,
+            parsed,
+            path,
+            files,
+        }),
+        Err(items) => Err(BuildError::Dockerfile(Diagnostics {
+            items,
+            source: text,
+        })),
+    }
 }
 
 /// Fetches the Dockerfile.
@@ -111,6 +131,7 @@ async fn download(
         bytes: bytes.unwrap_or(Err(BuildError::Cancelled))?,
         name: url,
         path: None,
+        place: Place::Nowhere,
     })
 }
 
@@ -130,6 +151,11 @@ fn locate(
                 name: "-".to_owned(),
                 path: None,
                 bytes: bytes.clone(),
+                place: match (root, fetched) {
+                    (Some(root), _) => Place::Host(root.clone()),
+                    (None, Some(files)) => Place::Fetched(files.clone()),
+                    (None, None) => Place::Nowhere,
+                },
             });
         }
         (DockerfileSource::InContext | DockerfileSource::Url(_), Some(root)) => {
@@ -148,6 +174,7 @@ fn locate(
     let name = root.and_then(|root| path.strip_prefix(root).ok());
     Ok(Found {
         name: name.unwrap_or(&path).display().to_string(),
+        place: Place::Host(directory_of(&path)),
         path: Some(path),
         bytes,
     })
@@ -172,6 +199,7 @@ fn locate_fetched(
         bytes: read_fetched(files, &name, &context.to_string())?,
         name,
         path: None,
+        place: Place::Fetched(files.clone()),
     })
 }
 
@@ -187,23 +215,26 @@ fn either<T>(place: impl Fn(&str) -> T, exists: impl Fn(&T) -> bool) -> T {
 
 /// Reads a file of what was fetched from `origin`.
 fn read_fetched(files: &Rootfs, name: &str, origin: &str) -> Result<Vec<u8>, BuildError> {
-    let failed = |source: std::io::Error| BuildError::Read {
+    let view = main_context::view(files)?;
+    read_view(view, name).map_err(|source| BuildError::Read {
         what: "the Dockerfile",
         path: PathBuf::from(format!("{name} in {origin}")),
         source,
-    };
-    let tree = ViewTree::new(main_context::view(files)?);
+    })
+}
+
+/// Reads a Dockerfile, or a part of one, of merged files.
+pub(super) fn read_view(view: layer::View, name: &str) -> std::io::Result<Vec<u8>> {
+    let tree = ViewTree::new(view);
     let path = name.trim_start_matches('/').as_bytes();
     let found = tree.node_at(path, &Filter::default());
-    let found = found.map_err(|error| failed(std::io::Error::other(error)))?;
+    let found = found.map_err(std::io::Error::other)?;
     let Some(Kind::File(file)) = found.map(|node| node.kind) else {
-        return Err(failed(std::io::ErrorKind::NotFound.into()));
+        return Err(std::io::ErrorKind::NotFound.into());
     };
-    let reader = file.source.open();
-    let reader = reader.map_err(|error| failed(std::io::Error::other(error)))?;
+    let reader = file.source.open().map_err(std::io::Error::other)?;
     let mut bytes = Vec::new();
-    let mut reader = reader.take(MAX_DOCKERFILE);
-    reader.read_to_end(&mut bytes).map_err(failed)?;
+    reader.take(MAX_DOCKERFILE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -85,6 +85,8 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// Run the steps of these stages again.
     pub no_cache_stages: Vec<String>,
+    /// Make one layer of those that the image has from this stage or step on.
+    pub squash_from: Option<String>,
     /// Ask the registry for base images that the store has.
     pub pull: bool,
     /// Labels for the image, in order.
@@ -123,6 +125,7 @@ impl BuildRequest {
             index: false,
             no_cache: false,
             no_cache_stages: Vec::new(),
+            squash_from: None,
             pull: false,
             labels: Vec::new(),
             network: Network::default(),

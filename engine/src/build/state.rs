@@ -171,6 +171,15 @@ impl Build {
             .collect())
     }
 
+    /// A hash of a secret's value, which says whether it is still the same and not what it is; `None` for one that was not
+    /// given. Its key is this store's own, so that hashes of guesses are of no use elsewhere.
+    pub(super) fn secret_hash(&self, id: &str) -> Result<Option<[u8; 32]>, StepError> {
+        let Some(value) = self.request.secrets.read(id)? else {
+            return Ok(None);
+        };
+        Ok(Some(self.engine.store().keyed_hash(value.as_bytes())?))
+    }
+
     /// The time of this build: `SOURCE_DATE_EPOCH` where it is set.
     pub(super) fn now(&self) -> Timestamp {
         self.now

@@ -51,7 +51,10 @@ impl<'a> Teller<'a> {
                 self.recorder.identified(row(&node).id(), &definition);
             }
             Event::Cached(node, hit) => row(&node).cached(hit.into()),
-            Event::Missed(node, why) => row(&node).missed(why.into()),
+            Event::Missed(node, why) => {
+                let why = self.graph.get(node).miss(why);
+                row(&node).missed(why);
+            }
             Event::Started(node) => row(&node).started(),
             Event::Finished(node) => row(&node).completed(),
             Event::Failed(node, error) => row(&node).failed(crate::error::chain(&*error)),

@@ -30,6 +30,10 @@ pub enum Reason {
     New,
     /// `--no-cache`.
     Disabled,
+    /// `RUN --no-cache`.
+    Uncached,
+    /// Its result is older than its `--cache-ttl`.
+    Expired,
     /// Something that the instruction says, or that is handed to it.
     Part {
         /// What: `variable PATH`, `command`.
@@ -129,6 +133,14 @@ impl<'a> History<'a> {
             RowEnd::Unreached => true,
             RowEnd::Done(Some(CacheMiss::Disabled)) => {
                 explanation.reasons.push(Reason::Disabled);
+                true
+            }
+            RowEnd::Done(Some(CacheMiss::Uncached)) => {
+                explanation.reasons.push(Reason::Uncached);
+                true
+            }
+            RowEnd::Done(Some(CacheMiss::Expired)) => {
+                explanation.reasons.push(Reason::Expired);
                 true
             }
             _ => false,

@@ -125,13 +125,14 @@ fn describe(mount: &Mount) -> String {
             format!("type=tmpfs{size}")
         }
         MountKind::Secret(secret) => format!(
-            "type=secret,id={},env={},required={},mode={:o},uid={},gid={}",
+            "type=secret,id={},env={},required={},mode={:o},uid={},gid={}{}",
             secret.id,
             secret.env.as_deref().unwrap_or_default(),
             secret.required,
             secret.mode,
             secret.uid,
-            secret.gid
+            secret.gid,
+            if secret.keyed { ",cache-key=true" } else { "" }
         ),
         MountKind::Ssh(ssh) => format!(
             "type=ssh,id={},required={},mode={:o},uid={},gid={}",
@@ -171,6 +172,7 @@ fn copy(inputs: &mut Inputs, copy: &Copy) {
     inputs.part("--exclude", copy.exclude.join(" "));
     inputs.part("--link", copy.link.to_string());
     inputs.part("unpacking", copy.unpack.to_string());
+    inputs.optional("--if-exists", copy.optional.then(|| "true".to_owned()));
 }
 
 #[cfg(test)]
@@ -188,6 +190,7 @@ mod tests {
             mounts: Vec::new(),
             network: Network::Default,
             security: Security::Sandbox,
+            reuse: frontend::plan::Reuse::Always,
         }
     }
 

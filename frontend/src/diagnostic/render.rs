@@ -93,6 +93,7 @@ fn number_width(diagnostic: &Diagnostic, source: &SourceText) -> usize {
 }
 
 fn last_line(source: &SourceText, span: Span) -> usize {
+    let (source, span) = source.origin(span);
     source
         .position(span.end.saturating_sub(1).max(span.start))
         .line
@@ -107,6 +108,7 @@ fn excerpt(
     style: &Style,
     arrow: &str,
 ) {
+    let (source, span) = source.origin(span);
     let start = source.position(span.start);
     let last = last_line(source, span);
     let (frame, off) = (style.frame, style.off);

@@ -11,6 +11,7 @@ mod duplicate_stage_name;
 pub(crate) mod empty_continuation;
 pub(crate) mod expose_format;
 pub(crate) mod expose_proto_casing;
+pub(crate) mod extension;
 mod from_as_casing;
 mod instruction_casing;
 pub(crate) mod json_args;
@@ -67,7 +68,8 @@ static BUILDKIT: [&Rule; 22] = [
 
 /// All rules, those of one group together.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    BUILDKIT.iter().chain(&shell::RULES).copied()
+    let own = shell::RULES.iter().chain(&extension::RULES);
+    BUILDKIT.iter().chain(own).copied()
 }
 
 /// Runs the rules that look at the file as it is written.
@@ -84,6 +86,7 @@ pub(crate) fn check_file(dockerfile: &Dockerfile, findings: &mut Findings) {
     maintainer_deprecated::check(stages, findings);
     multiple_instructions::check(stages, findings);
     definition_description::check(dockerfile, findings);
+    extension::check(dockerfile, findings);
 }
 
 /// What is found of a plan once the context's ignore file is known. Errors stop the build.

@@ -29,6 +29,8 @@ pub enum Group {
     Experimental,
     /// Only rbuild has it: commands of `RUN`, in checks only.
     Shell,
+    /// Only rbuild has it: what is not in the standard language, in every build and every check.
+    Extension,
 }
 
 impl Rule {
@@ -43,7 +45,8 @@ impl Rule {
 
     /// Where Docker describes it, if it does.
     pub fn url(&self) -> Option<String> {
-        let described = self.group != Group::Shell && self.name != "InvalidBaseImagePlatform";
+        let described = matches!(self.group, Group::Standard | Group::Experimental)
+            && self.name != "InvalidBaseImagePlatform";
         described.then(|| {
             format!(
                 "https://docs.docker.com/go/dockerfile/rule/{}/",

@@ -88,7 +88,9 @@ impl Selection {
         match rule.group {
             Group::Shell if !self.checking => false,
             Group::Experimental => self.file.turns_on(rule) || by_own(Settings::turns_on),
-            Group::Standard | Group::Shell => !self.file.skips(rule) && !by_own(Settings::skips),
+            Group::Standard | Group::Shell | Group::Extension => {
+                !self.file.skips(rule) && !by_own(Settings::skips)
+            }
         }
     }
 

@@ -50,6 +50,17 @@ impl Scope<'_, '_> {
     pub(super) fn add(&mut self, flags: &AddFlags, sources: &Sources) -> Result<(), Diagnostic> {
         let mut copied = self.copied("ADD", &flags.files, false, sources)?;
         let inputs = self.add_remotes(flags, &mut copied)?;
+        if let Some(switch) = flags.files.if_exists.filter(|switch| switch.on)
+            && !inputs.is_empty()
+        {
+            return Err(Diagnostic::error(
+                "`--if-exists` can't be given with a source on the network",
+                switch.span,
+            )
+            .with_help(
+                "whether it is there is only known once it is fetched: leave the flag out",
+            ));
+        }
         copied.copy.unpack = flags.unpack.is_none_or(|switch| switch.on);
         self.push_copy(copied, &inputs)
     }
@@ -68,6 +79,9 @@ impl Scope<'_, '_> {
         let mut history = keyword.to_owned();
         if parents {
             history.push_str(" --parents");
+        }
+        if flags.if_exists.is_some_and(|switch| switch.on) {
+            history.push_str(" --if-exists");
         }
         for (flag, value) in [("--chown", &chown), ("--chmod", &chmod)] {
             if let Some(value) = value {
@@ -117,6 +131,7 @@ impl Scope<'_, '_> {
             unpack: false,
             // As with BuildKit, which takes a mode for a change of what is below.
             link: flags.link.is_some_and(|link| link.on) && flags.chmod.is_none(),
+            optional: flags.if_exists.is_some_and(|switch| switch.on),
         };
         Ok(Copied {
             copy,

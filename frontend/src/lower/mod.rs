@@ -30,6 +30,7 @@ use crate::span::Span;
 use crate::syntax::ast::{Dockerfile, Kind};
 pub use check::{Check, Checked, check};
 use globals::Globals;
+pub(crate) use mount::CACHE_KEY;
 pub use mount::mount_keys;
 pub use options::{Entitlement, NamedContext, Options, context_name};
 pub use outline::{Outline, OutlineArg, OutlineSecret, Outlining, Target, outline, targets};

@@ -11,7 +11,7 @@ use crate::span::Span;
 use crate::syntax::ast::MountFlag;
 use crate::syntax::logical::Word;
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "type",
     "from",
     "source",
@@ -31,7 +31,10 @@ const KEYS: [&str; 19] = [
     "gid",
     "size",
     "env",
+    CACHE_KEY,
 ];
+/// The key that has a secret take part in its step's cache key: not BuildKit's.
+pub(crate) const CACHE_KEY: &str = "cache-key";
 const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const SHARINGS: [&str; 3] = ["shared", "private", "locked"];
 /// Mode of a secret's file.
@@ -54,6 +57,7 @@ struct Fields {
     gid: Option<u32>,
     size: Option<u64>,
     env: Option<String>,
+    keyed: Option<bool>,
 }
 
 impl Scope<'_, '_> {
@@ -168,6 +172,7 @@ impl Scope<'_, '_> {
             file,
             env: fields.env,
             required: fields.required.unwrap_or(false),
+            keyed: fields.keyed.unwrap_or(false),
             mode: fields.mode.unwrap_or(SECRET_MODE),
             uid: fields.uid.unwrap_or(0),
             gid: fields.gid.unwrap_or(0),
@@ -266,6 +271,7 @@ impl Fields {
             "readonly" | "ro" => self.readonly = Some(boolean(key, value)?),
             "readwrite" | "rw" => self.readonly = Some(!boolean(key, value)?),
             "required" => self.required = Some(boolean(key, value)?),
+            CACHE_KEY => self.keyed = Some(boolean(key, value)?),
             "sharing" => {
                 self.sharing = Some(match known("sharing value", value, &SHARINGS)? {
                     "private" => Sharing::Private,
@@ -296,6 +302,7 @@ impl Fields {
             "readonly" | "ro" => self.readonly = Some(true),
             "readwrite" | "rw" => self.readonly = Some(false),
             "required" => self.required = Some(true),
+            CACHE_KEY => self.keyed = Some(true),
             _ => {
                 return Err(FieldError::near(
                     format!("invalid field `{key}` must be a key=value pair"),
@@ -350,9 +357,10 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 /// Keys that only some types of mounts have.
-const KEYS_OF_SOME: [(&str, &[&str]); 7] = [
+const KEYS_OF_SOME: [(&str, &[&str]); 8] = [
     ("required", &["secret", "ssh"]),
     ("env", &["secret"]),
+    (CACHE_KEY, &["secret"]),
     ("size", &["tmpfs"]),
     ("sharing", &["cache"]),
     ("mode", &["cache", "secret", "ssh"]),

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::Entitlement;
 use super::stage::Scope;
 use crate::diagnostic::Diagnostic;
 use crate::expand::{Environment, Lexer, Variables};
-use crate::plan::{Mount, MountKind, Network, Run, Script, Security, StepKind};
+use crate::plan::{Mount, MountKind, Network, Reuse, Run, Script, Security, StepKind};
 use crate::span::Span;
 use crate::syntax::ast::{CommandLine, RunFlags};
+use crate::syntax::duration;
 use crate::syntax::heredoc::{self, Heredoc};
 use crate::syntax::logical::Word;
 
@@ -41,6 +43,7 @@ impl Scope<'_, '_> {
             Some(word) => self.security(word)?,
             None => Security::Sandbox,
         };
+        let reuse = reuse(flags)?;
         let (args, scripts) = self.arguments(command)?;
         let mut inputs = Vec::new();
         let mounts = self.mounts(&flags.mounts, &mut inputs)?;
@@ -72,6 +75,7 @@ impl Scope<'_, '_> {
             mounts,
             network,
             security,
+            reuse,
         };
         let step = self.push_step(StepKind::Run(Box::new(run)), name, &inputs)?;
         self.commit_step(history, Some(step))
@@ -195,6 +199,31 @@ impl Scope<'_, '_> {
         let name = self.name(&text, lexer, &shown);
         self.state.env = env;
         name
+    }
+}
+
+/// How long the result may be used.
+fn reuse(flags: &RunFlags) -> Result<Reuse, Diagnostic> {
+    let never = flags.no_cache.filter(|switch| switch.on);
+    let Some(ttl) = &flags.cache_ttl else {
+        return Ok(never.map_or(Reuse::Always, |_| Reuse::Never));
+    };
+    if let Some(switch) = never {
+        let error = "`--no-cache` and `--cache-ttl` can't be given together";
+        return Err(Diagnostic::error(error, switch.span)
+            .with_note("the other one is here", Some(ttl.span)));
+    }
+    match duration::parse_long(&ttl.text) {
+        None => Err(Diagnostic::error(
+            format!("invalid duration `{}` for `--cache-ttl`", ttl.text),
+            ttl.span,
+        )
+        .with_help("write a number and a unit, such as `30m`, `12h`, `1d` or `2w`")),
+        Some(0) => Err(
+            Diagnostic::error("`--cache-ttl` must be longer than nothing", ttl.span)
+                .with_help("`--no-cache` runs the command in every build"),
+        ),
+        Some(nanoseconds) => Ok(Reuse::For(Duration::from_nanos(nanoseconds))),
     }
 }
 

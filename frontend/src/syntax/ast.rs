@@ -121,6 +121,7 @@ pub(crate) struct FileFlags {
     pub(crate) chown: Option<Word>,
     pub(crate) chmod: Option<Word>,
     pub(crate) link: Option<Switch>,
+    pub(crate) if_exists: Option<Switch>,
     pub(crate) exclude: Vec<Word>,
 }
 
@@ -155,6 +156,8 @@ pub(crate) struct RunFlags {
     pub(crate) network: Option<Word>,
     pub(crate) security: Option<Word>,
     pub(crate) devices: Vec<Word>,
+    pub(crate) no_cache: Option<Switch>,
+    pub(crate) cache_ttl: Option<Word>,
 }
 
 /// A `--mount`: its fields, nothing expanded.
@@ -192,4 +195,6 @@ pub(crate) struct Healthcheck {
 pub(crate) struct Onbuild {
     /// The instruction as an image keeps it, its here-documents included.
     pub(crate) expression: String,
+    /// What it says.
+    pub(crate) trigger: Box<Kind>,
 }

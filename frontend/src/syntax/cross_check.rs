@@ -4,13 +4,17 @@
 use parse_dockerfile::Instruction;
 
 /// Files that the other parser reads in another way than BuildKit does, each with the reason.
-const KNOWN: [(&str, &str); 7] = [
+const KNOWN: [(&str, &str); 8] = [
     ("dashes-end-flags", "a lone `--` ends the flags"),
     ("entrypoint-empty", "`CMD` and `ENTRYPOINT []` may be empty"),
     ("run-heredocs", "a line may ask for several here-documents"),
     ("stage-duplicate", "two stages may have one name"),
     ("flag-dashes", "a lone `--` ends the flags"),
     ("stage-last-wins", "two stages may have one name"),
+    (
+        "extension-include",
+        "it includes files, which are comments there",
+    ),
     (
         "run-heredoc-piped",
         "a here-document may have a number in front",

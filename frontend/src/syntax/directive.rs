@@ -1,4 +1,5 @@
-//! Directives: comments at the very top that tell how to read the file (`# escape=`, `# syntax=`, `# check=`).
+//! Directives: comments at the very top that tell how to read the file (`# escape=`, `# syntax=`, `# check=`, and
+//! rbuild's own `# rbuild=`).
 
 use super::logical::{Slice, Word};
 use crate::diagnostic::Diagnostic;
@@ -10,6 +11,8 @@ pub(crate) struct Directives {
     pub(crate) escape: char,
     /// `check`: which rules are off, and whether findings are errors.
     pub(crate) check: Option<Word>,
+    /// `rbuild=extensions`: comments that are none elsewhere.
+    pub(super) extensions: bool,
     syntax_seen: bool,
     escape_seen: bool,
     shebang: bool,
@@ -21,6 +24,7 @@ impl Default for Directives {
         Self {
             escape: '\\',
             check: None,
+            extensions: false,
             syntax_seen: false,
             escape_seen: false,
             shebang: false,
@@ -49,6 +53,7 @@ impl Directives {
             "escape" => std::mem::replace(&mut self.escape_seen, true),
             "syntax" => std::mem::replace(&mut self.syntax_seen, true),
             "check" => self.check.is_some(),
+            "rbuild" => self.extensions,
             _ => {
                 self.done = true;
                 return Ok(());
@@ -64,6 +69,7 @@ impl Directives {
             "escape" if self.shebang => {}
             "escape" => self.escape = escape(&value)?,
             "syntax" => syntax(&value)?,
+            "rbuild" => self.extensions = extensions(&value)?,
             _ => self.check = Some(value.word()),
         }
         Ok(())
@@ -91,6 +97,17 @@ fn escape(value: &Slice<'_>) -> Result<char, Diagnostic> {
             Diagnostic::error(format!("invalid escape token `{other}`"), value.span())
                 .with_help("the escape directive takes a backslash or a backtick"),
         ),
+    }
+}
+
+fn extensions(value: &Slice<'_>) -> Result<bool, Diagnostic> {
+    match value.text() {
+        "extensions" => Ok(true),
+        other => Err(Diagnostic::error(
+            format!("`{other}` is nothing to be asked for"),
+            value.span(),
+        )
+        .with_help("the directive is `# rbuild=extensions`")),
     }
 }
 
@@ -162,7 +179,8 @@ mod tests {
 
     #[test]
     fn wrong_directives_are_refused() {
-        let cases: [(&[&str], &str); 4] = [
+        let cases: [(&[&str], &str); 5] = [
+            (&["# rbuild=all"], "`all` is nothing to be asked for"),
             (&["# escape=x"], "invalid escape token `x`"),
             (
                 &["# escape=`", "# Escape=`"],

@@ -14,8 +14,23 @@ const UNITS: [(&str, u64); 8] = [
     ("h", 3600 * 1_000_000_000),
 ];
 
+/// Units that Go does not have.
+const LONG_UNITS: [(&str, u64); 2] = [
+    ("d", 24 * 3600 * 1_000_000_000),
+    ("w", 7 * 24 * 3600 * 1_000_000_000),
+];
+
 /// Nanoseconds of a duration that is not negative; `None` for anything else (Go, `time.ParseDuration`).
 pub(super) fn parse(text: &str) -> Option<u64> {
+    in_units(text, &[])
+}
+
+/// The same, with days and weeks.
+pub(crate) fn parse_long(text: &str) -> Option<u64> {
+    in_units(text, &LONG_UNITS)
+}
+
+fn in_units(text: &str, more: &[(&str, u64)]) -> Option<u64> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
         return Some(0);
@@ -28,7 +43,8 @@ pub(super) fn parse(text: &str) -> Option<u64> {
             .find(|next: char| next.is_ascii_digit() || next == '.')
             .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(length);
-        let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        let mut units = UNITS.iter().chain(more);
+        let (_, scale) = units.find(|(name, _)| *name == unit)?;
         total = total.checked_add(decimal::scaled(number, *scale)?)?;
         rest = tail;
     }
@@ -37,7 +53,25 @@ pub(super) fn parse(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, parse_long};
+
+    #[test]
+    fn days_and_weeks_are_long_durations() {
+        let day = 86_400_000_000_000;
+        let cases = [
+            ("1d", Some(day)),
+            ("1w", Some(7 * day)),
+            ("1d12h", Some(day + day / 2)),
+            ("0.5d", Some(day / 2)),
+            ("1", None),
+            ("1y", None),
+            ("99999w", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_long(text), expected, "{text}");
+        }
+        assert_eq!(parse("1d"), None);
+    }
 
     #[test]
     fn durations_are_read_as_go_reads_them() {

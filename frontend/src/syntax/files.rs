@@ -8,20 +8,22 @@ use super::heredoc::{self, Heredoc};
 use super::instruction::Request;
 use crate::diagnostic::Diagnostic;
 
-pub(super) const COPY_FLAGS: [(&str, Takes); 6] = [
+pub(super) const COPY_FLAGS: [(&str, Takes); 7] = [
     ("chmod", Takes::Value),
     ("chown", Takes::Value),
     ("exclude", Takes::Values),
     ("from", Takes::Value),
+    ("if-exists", Takes::Bool),
     ("link", Takes::Bool),
     ("parents", Takes::Bool),
 ];
 
-pub(super) const ADD_FLAGS: [(&str, Takes); 7] = [
+pub(super) const ADD_FLAGS: [(&str, Takes); 8] = [
     ("checksum", Takes::Value),
     ("chmod", Takes::Value),
     ("chown", Takes::Value),
     ("exclude", Takes::Values),
+    ("if-exists", Takes::Bool),
     ("keep-git-dir", Takes::Bool),
     ("link", Takes::Bool),
     ("unpack", Takes::Bool),
@@ -53,6 +55,7 @@ fn file_flags(flags: &Flags) -> FileFlags {
         chown: flags.value("chown"),
         chmod: flags.value("chmod"),
         link: flags.switch("link"),
+        if_exists: flags.switch("if-exists"),
         exclude: flags.values("exclude"),
     }
 }

@@ -315,8 +315,11 @@ fn onbuild(request: &Request<'_>) -> Result<Kind, Diagnostic> {
     }
     // The trigger must be one that a later build can read.
     trigger.heredocs.clone_from(&request.heredocs);
-    parse(&trigger, rest)?;
-    Ok(Kind::Onbuild(Onbuild { expression }))
+    let trigger = Box::new(parse(&trigger, rest)?.kind);
+    Ok(Kind::Onbuild(Onbuild {
+        expression,
+        trigger,
+    }))
 }
 
 pub(super) const HEALTHCHECK_FLAGS: [(&str, Takes); 5] = [

@@ -5,10 +5,11 @@
 
 pub(crate) mod ast;
 mod directive;
-mod duration;
+pub(crate) mod duration;
 mod files;
 mod flags;
 pub(crate) mod heredoc;
+mod include;
 mod instruction;
 pub(crate) mod logical;
 mod parser;
@@ -16,7 +17,8 @@ mod run;
 mod split;
 
 pub use directive::is_built_in_frontend;
-pub use parser::{MAX_FILE, Parsed, parse};
+pub use include::{Included, Load};
+pub use parser::{MAX_FILE, Parsed, parse, parse_including};
 pub(crate) use parser::{parse_trigger, with_command};
 
 /// A flag of an instruction.

@@ -7,6 +7,7 @@ use super::ast::{Dockerfile, Instruction, Kind, Stage};
 use super::directive::Directives;
 use super::flags::Takes;
 use super::heredoc::{self, Heredoc};
+use super::include::{self, Include, Load};
 use super::instruction::{self, Request};
 use super::logical::{Logical, Slice};
 use super::split::blank_separated;
@@ -29,9 +30,21 @@ pub struct Parsed {
     pub dockerfile: Result<Dockerfile, Vec<Diagnostic>>,
 }
 
-/// Parses a Dockerfile. `name` is what reports call it.
+/// Parses a Dockerfile that includes no others. `name` is what reports call it.
 pub fn parse(name: &str, bytes: &[u8]) -> Parsed {
+    parse_including(name, bytes, &mut |_| {
+        Err("there is no place for it".to_owned())
+    })
+}
+
+/// Parses a Dockerfile with all that it includes, which `load` reads.
+pub fn parse_including(name: &str, bytes: &[u8], load: &mut Load<'_>) -> Parsed {
     let (text, wrong) = decode(name, bytes);
+    if let Some(error) = wrong {
+        let dockerfile = Err(vec![error]);
+        return Parsed { text, dockerfile };
+    }
+    let (text, wrong) = include::expand(text, load);
     let dockerfile = match wrong {
         Some(error) => Err(vec![error]),
         None => parse_text(&text),
@@ -39,8 +52,24 @@ pub fn parse(name: &str, bytes: &[u8]) -> Parsed {
     Parsed { text, dockerfile }
 }
 
+/// The lines that include files, in order, and the escape character; none in a file that does not ask for extensions.
+pub(super) fn includes(text: &str) -> (Vec<Include>, char) {
+    // Most texts need not be read for it.
+    if !text.contains("include") {
+        return Default::default();
+    }
+    let mut parser = Parser::new(text, None);
+    let mut findings = Findings::default();
+    while parser.next_statement(&mut findings).is_some() {
+        if !parser.directives.extensions {
+            break;
+        }
+    }
+    (parser.includes, parser.directives.escape)
+}
+
 /// The bytes as text; when they are none, what there is of it up to the first wrong byte, and the error.
-fn decode(name: &str, bytes: &[u8]) -> (SourceText, Option<Diagnostic>) {
+pub(super) fn decode(name: &str, bytes: &[u8]) -> (SourceText, Option<Diagnostic>) {
     if bytes.len() > MAX_FILE {
         let message = format!("the Dockerfile is larger than {} MiB", MAX_FILE >> 20);
         let error = Diagnostic::error(message, None);
@@ -149,6 +178,8 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     directives: Directives,
+    /// The lines so far that include files.
+    includes: Vec<Include>,
     elsewhere: Option<Span>,
 }
 
@@ -158,6 +189,7 @@ impl<'a> Parser<'a> {
             text,
             at: if text.starts_with('\u{feff}') { 3 } else { 0 },
             directives: Directives::default(),
+            includes: Vec::new(),
             elsewhere,
         };
         if text[parser.at..].starts_with("#!") {
@@ -200,6 +232,13 @@ impl<'a> Parser<'a> {
             let start = start + line.len() - trimmed.len();
             self.read_directive(trimmed, start, findings);
             if let Some(comment) = trimmed.strip_prefix('#') {
+                let end = start + trimmed.trim_end().len();
+                let span = Span::new(start as u32, end as u32);
+                if self.includes(comment, span) {
+                    findings.add(lint::extension::include::finding(span));
+                    comments.clear();
+                    continue;
+                }
                 comments.push(comment.trim().to_owned());
                 continue;
             }
@@ -218,6 +257,18 @@ impl<'a> Parser<'a> {
                 comments,
             });
         }
+    }
+
+    /// Takes note of a comment that includes a file; whether it does.
+    fn includes(&mut self, comment: &str, span: Span) -> bool {
+        let path = include::path_of(comment).filter(|_| self.directives.extensions);
+        let Some(path) = path else { return false };
+        self.includes.push(Include {
+            path: path.to_owned(),
+            span,
+            behind: self.at,
+        });
+        true
     }
 
     fn read_directive(&mut self, line: &str, start: usize, findings: &mut Findings) {

@@ -9,10 +9,12 @@ use super::logical::Word;
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 
-pub(super) const FLAGS: [(&str, Takes); 4] = [
+pub(super) const FLAGS: [(&str, Takes); 6] = [
+    ("cache-ttl", Takes::Value),
     ("device", Takes::Values),
     ("mount", Takes::Values),
     ("network", Takes::Value),
+    ("no-cache", Takes::Bool),
     ("security", Takes::Value),
 ];
 
@@ -32,6 +34,8 @@ pub(super) fn parse(request: &Request<'_>) -> Result<Kind, Diagnostic> {
         network: flags.value("network"),
         security: flags.value("security"),
         devices: flags.values("device"),
+        no_cache: flags.switch("no-cache"),
+        cache_ttl: flags.value("cache-ttl"),
     };
     Ok(Kind::Run(flags, command))
 }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use rbuild_frontend::SourceText;
 use rbuild_frontend::plan::{
-    ContainerConfig, Copy, CopyItem, MountKind, Network, Plan, PlannedImage, Run, Security, Source,
-    StepKind,
+    ContainerConfig, Copy, CopyItem, MountKind, Network, Plan, PlannedImage, Reuse, Run, Security,
+    Source, StepKind,
 };
 
 /// Steps, config and history, one thing a line.
@@ -121,6 +121,9 @@ fn run(out: &mut String, run: &Run) {
     if run.security != Security::Sandbox {
         let _ = writeln!(out, "    security {:?}", run.security);
     }
+    if run.reuse != Reuse::Always {
+        let _ = writeln!(out, "    reuse {:?}", run.reuse);
+    }
     for mount in &run.mounts {
         let kind = match &mount.kind {
             MountKind::Bind {
@@ -168,7 +171,11 @@ fn copy(out: &mut String, copy: &Copy) {
     if !copy.exclude.is_empty() {
         let _ = write!(out, " except {:?}", copy.exclude);
     }
-    for (set, name) in [(copy.unpack, " unpack"), (copy.link, " link")] {
+    for (set, name) in [
+        (copy.unpack, " unpack"),
+        (copy.link, " link"),
+        (copy.optional, " optional"),
+    ] {
         out.push_str(if set { name } else { "" });
     }
     out.push('\n');

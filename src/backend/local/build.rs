@@ -180,6 +180,7 @@ fn to_engine(request: BuildRequest) -> Result<engine::build::BuildRequest, Backe
         index: request.index,
         no_cache: request.no_cache,
         no_cache_stages: request.no_cache_stages,
+        squash_from: request.squash_from,
         pull: request.pull,
         labels: request.labels,
         network: match request.network {

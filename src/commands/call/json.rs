@@ -13,7 +13,7 @@ use super::detail;
 #[serde(rename_all = "camelCase")]
 struct Check<'a> {
     warnings: Vec<Warning<'a>>,
-    sources: [Source<'a>; 1],
+    sources: Vec<Source<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     build_error: Option<BuildError<'a>>,
 }
@@ -46,7 +46,10 @@ struct Source<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Location {
+    #[serde(skip_serializing_if = "is_zero")]
+    source_index: usize,
     ranges: [Range; 1],
 }
 
@@ -78,6 +81,7 @@ fn location(source: &SourceText, span: Span) -> Location {
         }
     };
     Location {
+        source_index: source.file_number(span.start),
         ranges: [Range {
             start: place(span.start),
             end: place(span.end),
@@ -96,13 +100,14 @@ pub(super) fn check(checked: &Checked) -> String {
         detail: detail(finding),
         location: at(finding),
     });
+    let sources = source.files().iter().map(|file| Source {
+        filename: file.name(),
+        language: "Dockerfile",
+        data: STANDARD.encode(file.text()),
+    });
     pretty(&Check {
         warnings: warnings.collect(),
-        sources: [Source {
-            filename: source.name(),
-            language: "Dockerfile",
-            data: STANDARD.encode(source.text()),
-        }],
+        sources: sources.collect(),
         build_error: checked.errors.first().map(|error| BuildError {
             message: &error.message,
             location: at(error),
@@ -122,7 +127,7 @@ struct OutlineJson<'a> {
     secrets: Vec<SecretJson<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ssh: Vec<SecretJson<'a>>,
-    sources: [String; 1],
+    sources: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -157,8 +162,14 @@ pub(super) fn outline(outline: &Outline, source: &SourceText) -> String {
         args: args.collect(),
         secrets: mounted(&outline.secrets, source),
         ssh: mounted(&outline.ssh, source),
-        sources: [STANDARD.encode(source.text())],
+        sources: encoded(source),
     })
+}
+
+/// The texts of all files.
+fn encoded(source: &SourceText) -> Vec<String> {
+    let files = source.files().iter();
+    files.map(|file| STANDARD.encode(file.text())).collect()
 }
 
 fn mounted<'a>(list: &'a [OutlineSecret], source: &SourceText) -> Vec<SecretJson<'a>> {
@@ -173,7 +184,7 @@ fn mounted<'a>(list: &'a [OutlineSecret], source: &SourceText) -> Vec<SecretJson
 #[derive(Serialize)]
 struct TargetsJson<'a> {
     targets: Vec<TargetJson<'a>>,
-    sources: [String; 1],
+    sources: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -203,7 +214,7 @@ pub(super) fn targets(targets: &[Target], source: &SourceText) -> String {
     });
     pretty(&TargetsJson {
         targets: targets.collect(),
-        sources: [STANDARD.encode(source.text())],
+        sources: encoded(source),
     })
 }
 

@@ -82,7 +82,7 @@ fn check(checked: &Checked, format: Format) -> String {
 /// What is said of a finding. What BuildKit says needs no more words; of rbuild's own rules it is said what to do.
 fn detail(finding: &engine::build::examine::Diagnostic) -> String {
     match (finding.rule, &finding.help) {
-        (Some(rule), Some(help)) if rule.group == Group::Shell => {
+        (Some(rule), Some(help)) if matches!(rule.group, Group::Shell | Group::Extension) => {
             format!("{}: {help}", finding.message)
         }
         _ => finding.message.clone(),

@@ -82,6 +82,10 @@ fn result(finding: &Diagnostic, level: &str, source: &SourceText) -> Value {
 }
 
 fn physical(source: &SourceText, span: Option<Span>) -> Value {
+    let (source, span) = match span.map(|span| source.origin(span)) {
+        Some((file, span)) => (file, Some(span)),
+        None => (source, None),
+    };
     let mut value = json!({ "artifactLocation": { "uri": uri(source.name()) } });
     if let Some(span) = span {
         let (start, end) = (source.position(span.start), source.position(span.end));

@@ -34,6 +34,7 @@ pub(super) fn check(checked: &Checked) -> String {
 /// The lines of a place, with some around them.
 fn excerpt(text: &mut String, source: &SourceText, span: Span) {
     const RULE: &str = "--------------------";
+    let (source, span) = source.origin(span);
     let count = source.line_count();
     let first = source.position(span.start).line;
     let last = source

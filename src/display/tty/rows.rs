@@ -76,8 +76,11 @@ impl Rows {
             EventKind::Cached(id, _) => self.change(*id, |row| row.end(State::Cached, at)),
             EventKind::Missed(id, why) => {
                 if let Some(&index) = self.by_id.get(id) {
-                    self.all[index].note =
-                        (*why == CacheMiss::InputsChanged).then_some("(inputs changed)");
+                    self.all[index].note = match why {
+                        CacheMiss::InputsChanged => Some("(inputs changed)"),
+                        CacheMiss::Expired => Some("(result too old)"),
+                        CacheMiss::New | CacheMiss::Disabled | CacheMiss::Uncached => None,
+                    };
                 }
             }
             EventKind::Log(id, _, bytes) => self.change(*id, |row| row.log(bytes, at)),
