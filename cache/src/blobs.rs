@@ -1,7 +1,7 @@
 //! Small blobs by their SHA-256 digest: image configs and manifests.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use layer::Digest;
 
@@ -24,11 +24,9 @@ impl<'a> Blobs<'a> {
     pub fn put(self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
         check(digest, bytes)?;
         let path = self.path(digest);
-        if path.exists() {
-            self.store.note_needed(&path);
-            return Ok(());
+        if !holds(&path, bytes) {
+            self.store.write(&path, bytes)?;
         }
-        self.store.write(&path, bytes)?;
         self.store.note_needed(&path);
         Ok(())
     }
@@ -38,9 +36,10 @@ impl<'a> Blobs<'a> {
         self.path(digest).exists()
     }
 
-    /// Whether there are bytes under a digest that outlast a power failure, if that is wanted.
-    pub fn is_durable(self, digest: &Digest) -> bool {
-        self.store.outlasts(&self.path(digest))
+    /// Whether these bytes are there under their digest and outlast a power failure, if that is wanted.
+    pub fn is_durable(self, digest: &Digest, bytes: &[u8]) -> bool {
+        let path = self.path(digest);
+        self.store.outlasts(&path) && holds(&path, bytes)
     }
 
     /// All names, with the file of each.
@@ -77,6 +76,11 @@ impl<'a> Blobs<'a> {
         let directory = self.store.directory(Bucket::Blobs).join("sha256");
         directory.join(names::digits(digest))
     }
+}
+
+/// Whether a file is there and has these bytes.
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    fs::read(path).is_ok_and(|found| found == bytes)
 }
 
 /// Whether bytes have a digest.

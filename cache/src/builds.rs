@@ -50,6 +50,12 @@ const INPUTS_KIND: &str = "inputs";
 /// The version of that encoding.
 const INPUTS_VERSION: u32 = 1;
 
+/// Whether a file holds whole inputs.
+pub(crate) fn are_inputs(path: &Path) -> bool {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    record::unframe(INPUTS_KIND, INPUTS_VERSION, &bytes).is_some()
+}
+
 impl BuildName {
     /// A new name for a build that began at `time`.
     pub fn new(time: SystemTime) -> Result<Self, Error> {

@@ -14,12 +14,13 @@ use layer::{DiffId, EntryKind, FileSource, Index, UnpackOptions, View};
 
 use crate::error::Error;
 use crate::forms::{FORMS, Form};
-use crate::layers::Description;
+use crate::layers::{Description, Stamp};
 use crate::lock::Mode;
 use crate::record::{self, Record};
 use crate::store::entries;
 use crate::{
-    Bucket, Roots, Store, actions, builds, context_memory, downloads, durable, images, layers,
+    Bucket, NamedImage, Roots, Store, actions, builds, context_memory, downloads, durable, images,
+    layers,
 };
 use crate::{mounts, transfers};
 
@@ -37,9 +38,12 @@ pub struct Problem {
 /// What can be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
-    /// A record is torn, of another version, or under another's name.
+    /// A record is torn or of another version.
     #[error("its record cannot be read")]
     Record,
+    /// A record is under the name of something else.
+    #[error("its record is that of another")]
+    Place,
     /// The bytes of a tar or a document have another digest than its name says.
     #[error("its bytes have another digest")]
     Digest,
@@ -61,6 +65,9 @@ pub enum Damage {
     /// A name leads to no image.
     #[error("its image is not in the store")]
     NoImage,
+    /// A name came with a manifest, which is not there. What it names can do without.
+    #[error("its manifest is not in the store")]
+    NoManifest,
 }
 
 /// What a check found.
@@ -166,10 +173,10 @@ impl Check<'_> {
         };
         let [tar, index] = ["tar", "index"].map(|name| directory.join(name));
         for (name, path, size) in [
-            ("tar", &tar, description.tar_size),
-            ("index", &index, description.index_size),
+            ("tar", &tar, description.tar.size),
+            ("index", &index, description.index.size),
         ] {
-            if layers::length(path)? != Some(size) {
+            if Stamp::of(path)?.is_none_or(|stamp| stamp.size != size) {
                 return Ok(Some(Damage::Length(name)));
             }
         }
@@ -222,27 +229,19 @@ impl Check<'_> {
     /// Images that can be read and lack something. A layer that was just dropped is gone for them too.
     fn images(&mut self) -> Result<(), Error> {
         self.each::<images::Image>(Bucket::Images, "image")?;
-        for named in self.store.images().list()? {
-            self.checked.images += 1;
-            let image = named.image;
-            let layers = self.store.layers();
-            let lost = image.layers.iter().find(|layer| !layers.contains(layer));
-            let mut documents = std::iter::once(&image.id).chain(&image.documents);
-            let damage = if let Some(layer) = lost {
-                Damage::NoLayer(*layer)
-            } else if documents.all(|document| self.store.blobs().contains(document)) {
-                continue;
-            } else {
-                Damage::NoConfig
-            };
-            // Without a name it is a cache entry, of which layers may go one by one.
-            if named.tags.is_empty() && matches!(damage, Damage::NoLayer(_)) {
-                continue;
-            }
-            let Some(name) = named.tags.first() else {
-                continue;
-            };
-            self.note(format!("image {}", name.name), damage, |store| {
+        let still = self.store.share_roots()?;
+        let images = self.store.images().list()?;
+        self.checked.images += images.len();
+        let lacking = images.into_iter().filter_map(|named| {
+            let damage = self.image_damage(&named)?;
+            Some((named, damage))
+        });
+        let lacking: Vec<_> = lacking.collect();
+        drop(still);
+        for (NamedImage { image, tags }, damage) in lacking {
+            let name = tags.first().map(|tag| tag.name.clone());
+            let name = name.unwrap_or_else(|| image.id.to_string());
+            self.note(format!("image {name}"), damage, |store| {
                 let _alone = store.reserve_roots()?;
                 store.images().remove(&image.id).map(|()| true)
             })?;
@@ -250,15 +249,45 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn image_damage(&self, NamedImage { image, tags }: &NamedImage) -> Option<Damage> {
+        let layers = self.store.layers();
+        let lost = image.layers.iter().find(|layer| !layers.contains(layer));
+        match lost {
+            // Without a name it is a cache entry, of which layers may go one by one.
+            Some(_) if tags.is_empty() => None,
+            Some(layer) => Some(Damage::NoLayer(*layer)),
+            None => {
+                let mut documents = std::iter::once(&image.id).chain(&image.documents);
+                let are_there = documents.all(|document| self.store.blobs().contains(document));
+                (!are_there).then_some(Damage::NoConfig)
+            }
+        }
+    }
+
     fn names(&mut self) -> Result<(), Error> {
         self.each::<images::Tag>(Bucket::Tags, "name")?;
+        let still = self.store.share_roots()?;
+        let (mut imageless, mut without_manifest) = (Vec::new(), Vec::new());
         for tag in self.store.images().tags()? {
             if self.store.images().get(&tag.image)?.is_none() {
-                let object = format!("name {}", tag.name);
-                self.note(object, Damage::NoImage, |store| {
-                    store.images().untag(&tag.name).map(|_| true)
-                })?;
+                imageless.push(tag);
+            } else if tag
+                .document
+                .is_some_and(|document| !self.store.blobs().contains(&document))
+            {
+                without_manifest.push(tag);
             }
+        }
+        drop(still);
+        for tag in imageless {
+            self.note(format!("name {}", tag.name), Damage::NoImage, |store| {
+                store.images().untag(&tag.name).map(|_| true)
+            })?;
+        }
+        for tag in without_manifest {
+            self.note(format!("name {}", tag.name), Damage::NoManifest, |store| {
+                store.images().forget_document(&tag).map(|()| true)
+            })?;
         }
         Ok(())
     }
@@ -273,10 +302,20 @@ impl Check<'_> {
         self.each::<downloads::Downloaded>(Bucket::Downloads, "download")?;
         self.each::<mounts::Name>(Bucket::Pins, "pin")?;
         self.each::<builds::Build<serde_json::Value>>(Bucket::Builds, "build")?;
-        for path in files(&self.store.directory(Bucket::Contexts))? {
-            if path.exists() && !context_memory::is_whole(&path) {
-                let object = object("context", &path);
-                self.note(object, Damage::Record, |store| {
+        self.unframed(Bucket::Inputs, "inputs of a step", builds::are_inputs)?;
+        self.unframed(Bucket::Contexts, "context", context_memory::is_whole)
+    }
+
+    /// The files of a bucket of other records that are not whole.
+    fn unframed(
+        &mut self,
+        bucket: Bucket,
+        what: &str,
+        is_whole: fn(&Path) -> bool,
+    ) -> Result<(), Error> {
+        for path in files(&self.store.directory(bucket))? {
+            if !is_whole(&path) && path.exists() && !is_whole(&path) {
+                self.note(object(what, &path), Damage::Record, |store| {
                     store.discard(&path).map(|()| true)
                 })?;
             }
@@ -287,7 +326,7 @@ impl Check<'_> {
     fn mounts(&mut self) -> Result<(), Error> {
         for directory in entries(&self.store.directory(Bucket::Mounts))? {
             let name = record::read::<mounts::Name>(&directory.join("id"))?;
-            if directory.exists() && name.is_none() {
+            if directory.exists() && !name.is_some_and(|name| is_in_place(&name, &directory)) {
                 let object = object("cache mount", &directory);
                 self.note(object, Damage::Record, |store| {
                     store.discard(&directory).map(|()| true)
@@ -312,20 +351,34 @@ impl Check<'_> {
         }
     }
 
-    /// The records of a bucket that cannot be read.
+    /// The records of a bucket that cannot be read, or are under another's name.
     fn each<R: Record>(&mut self, bucket: Bucket, what: &str) -> Result<(), Error> {
         for path in files(&self.store.directory(bucket))? {
+            let damage = || {
+                Ok::<_, Error>(match record::read::<R>(&path)? {
+                    None => Some(Damage::Record),
+                    Some(record) if !is_in_place(&record, &path) => Some(Damage::Place),
+                    Some(_) => None,
+                })
+            };
             // One that was removed or renewed meanwhile is looked at again.
-            let is_readable = || Ok::<_, Error>(record::read::<R>(&path)?.is_some());
-            if is_readable()? || !path.exists() || is_readable()? {
+            if damage()?.is_none() || !path.exists() {
                 continue;
             }
-            self.note(object(what, &path), Damage::Record, |store| {
-                store.discard(&path).map(|()| true)
-            })?;
+            if let Some(damage) = damage()? {
+                self.note(object(what, &path), damage, |store| {
+                    store.discard(&path).map(|()| true)
+                })?;
+            }
         }
         Ok(())
     }
+}
+
+/// Whether a record has the name that follows from what it says.
+fn is_in_place<R: Record>(record: &R, path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    record.file_name().is_none_or(|right| name == &*right)
 }
 
 fn object(what: &str, path: &Path) -> String {

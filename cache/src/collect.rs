@@ -242,7 +242,7 @@ impl<'a> Collector<'a> {
             }
             documents.insert(id);
             documents.extend(&named.image.documents);
-            documents.extend(named.tags.iter().filter_map(|tag| tag.manifest));
+            documents.extend(named.tags.iter().filter_map(|tag| tag.document));
         }
         for (digest, path) in self.store.blobs().names()? {
             if !documents.contains(&digest) {
@@ -252,6 +252,7 @@ impl<'a> Collector<'a> {
         drop(alone);
         self.store.layers().forget_lost()?;
         self.store.downloads().forget_lost()?;
+        self.store.transfers().forget_old()?;
         self.store.actions().forget_lost()?;
         self.store.builds().forget_lost()
     }

@@ -44,8 +44,10 @@ pub struct Tag {
     pub name: String,
     /// The image.
     pub image: Digest,
-    /// The manifest that the name led to where the image came from, if it came from a registry or an archive.
+    /// The manifest or index that the name leads to in its registry, as far as is known.
     pub manifest: Option<Digest>,
+    /// The manifest that the image came with, if it did, which is among the blobs.
+    pub document: Option<Digest>,
     /// When the name was given.
     pub tagged: SystemTime,
 }
@@ -69,11 +71,19 @@ impl Image {
 impl Record for Image {
     const KIND: &'static str = "image";
     const VERSION: u32 = 1;
+
+    fn file_name(&self) -> Option<String> {
+        Some(names::digits(&self.id))
+    }
 }
 
 impl Record for Tag {
     const KIND: &'static str = "tag";
     const VERSION: u32 = 1;
+
+    fn file_name(&self) -> Option<String> {
+        Some(names::hashed(&self.name))
+    }
 }
 
 impl<'a> Images<'a> {
@@ -113,7 +123,22 @@ impl<'a> Images<'a> {
     pub fn untag(self, name: &str) -> Result<Option<Tag>, Error> {
         let tag = self.named(name)?;
         self.store.discard(&self.tag_path(name))?;
+        if tag.is_some() {
+            self.store.note_growth();
+        }
         Ok(tag)
+    }
+
+    /// Has a name lead to no manifest document, unless it has become another's meanwhile.
+    pub(crate) fn forget_document(self, tag: &Tag) -> Result<(), Error> {
+        let _alone = self.store.reserve_roots()?;
+        if self.named(&tag.name)?.as_ref() != Some(tag) {
+            return Ok(());
+        }
+        self.tag(&Tag {
+            document: None,
+            ..tag.clone()
+        })
     }
 
     /// What a name means.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,21 +43,41 @@ pub struct LayerDraft {
     directory: PathBuf,
 }
 
-/// What is kept of a layer in its file `layer`. Lengths and digests tell a layer that a power failure tore.
+/// What is kept of a layer in its file `layer`. Stamps and digests tell a layer that a power failure tore, or that somebody
+/// wrote to.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Description {
     pub(crate) content: ContentDigest,
-    pub(crate) tar_size: u64,
-    pub(crate) index_size: u64,
+    pub(crate) tar: Stamp,
+    pub(crate) index: Stamp,
     /// BLAKE3 of the index.
     pub(crate) index_digest: String,
     /// The start of the machine after which it was written.
     boot: String,
 }
 
+/// What `stat` says of a file that changes when somebody writes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    pub(crate) size: u64,
+    /// When it was written to last: seconds and nanoseconds.
+    written: (i64, i64),
+}
+
+impl Stamp {
+    /// That of a file; `None` if it is absent.
+    pub(crate) fn of(path: &Path) -> Result<Option<Self>, Error> {
+        let found = optional(fs::metadata(path)).at("read", path)?;
+        Ok(found.map(|metadata| Self {
+            size: metadata.len(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+        }))
+    }
+}
+
 impl Record for Description {
     const KIND: &'static str = "layer";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 /// Which layer was the first of its content.
@@ -88,11 +109,11 @@ impl<'a> Layers<'a> {
         let layer = Layer {
             diff_id: *diff_id,
             content: description.content,
-            tar_size: description.tar_size,
+            tar_size: description.tar.size,
             directory,
             _lease: Arc::new(lease),
         };
-        Ok(layer.is_whole(&description)?.then_some(layer))
+        Ok(layer.is_whole(self.store, description)?.then_some(layer))
     }
 
     /// Whether there is a layer of this name: one system call. A layer that a power failure cut short is only
@@ -185,20 +206,35 @@ impl Layer {
         durable::is_marked(&self.record())
     }
 
-    /// Whether its files are as long as they were, and, where a power failure may have torn them, of the same bytes.
-    fn is_whole(&self, description: &Description) -> Result<bool, Error> {
-        let same_sizes = length(&self.tar())? == Some(description.tar_size)
-            && length(&self.index())? == Some(description.index_size);
-        if !same_sizes || description.boot == durable::boot() || self.is_durable() {
-            return Ok(same_sizes);
+    /// Whether its files are as they were. Their bytes are read where somebody has written to them since, or a power
+    /// failure may have torn them.
+    fn is_whole(&self, store: &Store, description: Description) -> Result<bool, Error> {
+        let (Some(tar), Some(index)) = (Stamp::of(&self.tar())?, Stamp::of(&self.index())?) else {
+            return Ok(false);
+        };
+        if tar.size != description.tar.size || index.size != description.index.size {
+            return Ok(false);
+        }
+        let is_untouched = tar == description.tar && index == description.index;
+        let is_settled = description.boot == durable::boot() || self.is_durable();
+        if is_untouched && is_settled {
+            return Ok(true);
         }
         let same_bytes = durable::sha256(&self.tar())? == *self.diff_id.digest().as_bytes()
             && durable::blake3(&self.index())?.to_string() == description.index_digest;
-        if same_bytes {
+        if same_bytes && is_untouched {
             // What was read after a restart came from the disk.
             let record = self.record();
             let file = fs::File::open(&record).at("open", &record)?;
             durable::mark(&file, &record)?;
+        } else if same_bytes {
+            let description = Description {
+                tar,
+                index,
+                boot: durable::boot().to_owned(),
+                ..description
+            };
+            store.write_record(&self.record(), &description)?;
         }
         Ok(same_bytes)
     }
@@ -218,15 +254,14 @@ impl LayerDraft {
     /// Puts the layer into the store. The caller vouches for the name. If the store has it already, the draft is
     /// discarded.
     pub fn commit(self, diff_id: &DiffId, content: &ContentDigest) -> Result<Layer, Error> {
-        let size = |path: PathBuf| {
-            fs::metadata(&path)
-                .map(|metadata| metadata.len())
-                .at("read", &path)
+        let stamp = |path: PathBuf| {
+            let absent = || io::Error::from(io::ErrorKind::NotFound);
+            Stamp::of(&path)?.ok_or_else(absent).at("read", &path)
         };
         let description = Description {
             content: *content,
-            tar_size: size(self.tar())?,
-            index_size: size(self.index())?,
+            tar: stamp(self.tar())?,
+            index: stamp(self.index())?,
             index_digest: durable::blake3(&self.index())?.to_string(),
             boot: durable::boot().to_owned(),
         };
@@ -241,7 +276,7 @@ impl LayerDraft {
         let layer = Layer {
             diff_id: *diff_id,
             content: description.content,
-            tar_size: description.tar_size,
+            tar_size: description.tar.size,
             directory,
             _lease: Arc::new(lease),
         };
@@ -289,13 +324,6 @@ impl Drop for LayerDraft {
 /// The lock of a layer: shared by its users, exclusive for who removes it.
 pub(crate) fn range(diff_id: &DiffId) -> Range {
     Range::key("layer", diff_id.digest().as_bytes())
-}
-
-/// The length of a file; `None` if it is absent.
-pub(crate) fn length(path: &Path) -> Result<Option<u64>, Error> {
-    Ok(optional(fs::metadata(path))
-        .at("read", path)?
-        .map(|metadata| metadata.len()))
 }
 
 /// Whether a rename failed because of what is at the new name.

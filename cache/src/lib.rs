@@ -39,8 +39,11 @@ pub mod partials;
 pub mod policy;
 mod record;
 mod store;
+#[cfg(test)]
+mod testing;
 pub mod transfers;
 pub mod trash;
+mod tree;
 pub mod usage;
 
 pub use actions::Actions;

@@ -55,6 +55,10 @@ pub(crate) struct Name {
 impl Record for Name {
     const KIND: &'static str = "mount";
     const VERSION: u32 = 1;
+
+    fn file_name(&self) -> Option<String> {
+        Some(names::hashed(&self.id))
+    }
 }
 
 impl<'a> Mounts<'a> {
@@ -148,7 +152,7 @@ impl<'a> Mounts<'a> {
     /// The use of a directory, if it is free for it now.
     fn try_lease(self, id: &str, sharing: Sharing) -> Result<Option<MountLease>, Error> {
         let place = self.directory(id);
-        let exists = place.exists();
+        let exists = self.is_whole(id);
         // One that has to be made first is nobody else's until it is.
         let mode = if exists && sharing == Sharing::Shared {
             Mode::Shared
@@ -166,7 +170,7 @@ impl<'a> Mounts<'a> {
             sharing,
             lock,
         };
-        match (lease.directory.exists(), mode) {
+        match (self.is_whole(id), mode) {
             (true, Mode::Exclusive) => lease.settle().map(Some),
             (true, Mode::Shared) => {
                 lease.touch();
@@ -178,8 +182,15 @@ impl<'a> Mounts<'a> {
         }
     }
 
-    /// A new directory for a lease whose own does not exist.
+    /// Whether there is a directory that says whose it is.
+    fn is_whole(self, id: &str) -> bool {
+        let name = record::read::<Name>(&self.directory(id).join("id"));
+        name.is_ok_and(|name| name.is_some_and(|name| name.id == id))
+    }
+
+    /// A new directory for a lease whose own does not exist, or was damaged.
     fn make(self, id: &str, mut lease: MountLease) -> Result<MountLease, Error> {
+        self.store.discard(&lease.directory)?;
         let directory = self.store.temporary_directory()?;
         lease.unpublished = Some(std::mem::replace(&mut lease.directory, directory));
         self.store

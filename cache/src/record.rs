@@ -31,6 +31,11 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
     const KIND: &'static str;
     /// The version of its fields.
     const VERSION: u32;
+
+    /// The name of its file, where that follows from what it says.
+    fn file_name(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The bytes of a record.
@@ -125,6 +130,14 @@ fn open(path: &Path) -> Result<Option<(File, Vec<u8>)>, Error> {
         .read_to_end(&mut bytes)
         .at("read", path)?;
     Ok(Some((file, bytes)))
+}
+
+/// How long ago a record was used last; none for one that is gone.
+pub(crate) fn age(path: &Path, now: SystemTime) -> Duration {
+    let used = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    used.map_or(Duration::ZERO, |used| {
+        now.duration_since(used).unwrap_or_default()
+    })
 }
 
 /// Sets a file's time to now if it is older than an hour. A store that cannot be written still serves, so failure is

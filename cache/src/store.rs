@@ -42,7 +42,7 @@ struct Inner {
     unsynced: Mutex<BTreeSet<PathBuf>>,
     /// Files that are being synced behind everybody's back.
     begun_syncs: Mutex<HashMap<PathBuf, JoinHandle<Result<(), Error>>>>,
-    /// Whether this process has added a layer or used a cache mount.
+    /// Whether this process has added to what may be collected.
     grown: AtomicBool,
 }
 
@@ -223,7 +223,8 @@ impl Store {
         begun.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this process has added layers to the store, or used cache mounts, since it was asked last.
+    /// Whether this process has added layers to the store, used cache mounts, or taken names from images, since it was
+    /// asked last.
     pub fn has_grown(&self) -> bool {
         self.inner.grown.swap(false, Ordering::Relaxed)
     }

@@ -2,6 +2,7 @@
 //! was compressed to, which layer a blob holds, and which repositories have a blob.
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use layer::{DiffId, Digest};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,9 @@ use crate::error::Error;
 use crate::record::{self, Record};
 use crate::store::entries;
 use crate::{Bucket, Store, names};
+
+/// How long what is known of a layer that is gone stays without being asked for.
+const AGE_MAX: Duration = Duration::from_hours(90 * 24);
 
 /// The transfer records of a store.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +64,10 @@ impl Record for Transfer {
 impl Record for Location {
     const KIND: &'static str = "location";
     const VERSION: u32 = 1;
+
+    fn file_name(&self) -> Option<String> {
+        Some(names::hashed(&self.repository))
+    }
 }
 
 impl Compression {
@@ -130,6 +138,35 @@ impl<'a> Transfers<'a> {
             .discard(&self.location_path(blob).join(names::hashed(repository)))
     }
 
+    /// Forgets what was not asked for in a long time of layers that are gone, and the places of blobs of which no layer is
+    /// known any more.
+    pub(crate) fn forget_old(self) -> Result<(), Error> {
+        let now = SystemTime::now();
+        for bucket in [Bucket::Transfers, Bucket::Origins] {
+            for path in shards(self.store, bucket)? {
+                let Some(transfer) = record::read::<Transfer>(&path)? else {
+                    continue;
+                };
+                if record::age(&path, now) > AGE_MAX
+                    && !self.store.layers().contains(&transfer.layer)
+                {
+                    self.store.discard(&path)?;
+                }
+            }
+        }
+        for path in shards(self.store, Bucket::Locations)? {
+            let digits = path.file_name().unwrap_or_default().to_string_lossy();
+            let Ok(blob) = format!("sha256:{digits}").parse::<Digest>() else {
+                continue;
+            };
+            let is_layer = self.store.layers().contains(&DiffId::new(blob));
+            if !is_layer && !self.by_blob_path(&blob).exists() {
+                self.store.discard(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn by_layer_path(self, layer: &DiffId, compression: Compression) -> PathBuf {
         let name = format!("{}.{}", names::digits(layer), compression.name());
         self.store.sharded(Bucket::Transfers, &name)
@@ -142,6 +179,13 @@ impl<'a> Transfers<'a> {
     fn location_path(self, blob: &Digest) -> PathBuf {
         self.store.sharded(Bucket::Locations, &names::digits(blob))
     }
+}
+
+/// What is in a bucket of two levels.
+fn shards(store: &Store, bucket: Bucket) -> Result<Vec<PathBuf>, Error> {
+    let shards = entries(&store.directory(bucket))?;
+    let all: Result<Vec<_>, _> = shards.iter().map(|shard| entries(shard)).collect();
+    Ok(all?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! The trash: removal at once, deletion whenever there is time.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::CWD;
 
 use crate::error::{Error, IoContext as _, optional};
 use crate::store::entries;
-use crate::{Bucket, Store};
+use crate::{Bucket, Store, tree};
 
 /// What [`Store::sweep`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,24 +57,27 @@ impl Store {
         }
         let mut swept = Swept::default();
         for path in entries(&self.directory(Bucket::Trash))? {
-            match delete(&path) {
+            match self.delete(path) {
                 Ok(()) => swept.deleted += 1,
                 Err(_) => swept.left += 1,
             }
         }
         Ok(swept)
     }
-}
 
-/// Deletes a file or a whole directory. What is absent is deleted.
-fn delete(path: &Path) -> io::Result<()> {
-    let Some(metadata) = optional(fs::symlink_metadata(path))? else {
-        return Ok(());
-    };
-    let deleted = if metadata.is_dir() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    };
-    optional(deleted).map(|_| ())
+    /// Deletes a file or a whole directory. What is absent is deleted. What lies too deep in it becomes an entry of the
+    /// trash first, so that it is not lost should this end early.
+    fn delete(&self, path: PathBuf) -> io::Result<()> {
+        let mut left = vec![path];
+        while let Some(path) = left.pop() {
+            let mut put_aside = |directory: BorrowedFd<'_>, name: &CStr| {
+                let place = self.fresh_name(Bucket::Trash);
+                rustix::fs::renameat(directory, name, CWD, &place)?;
+                left.push(place);
+                Ok(())
+            };
+            optional(tree::remove(&path, &mut put_aside))?;
+        }
+        Ok(())
+    }
 }

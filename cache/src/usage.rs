@@ -4,16 +4,15 @@
 //! [`policy`](crate::policy) decides on; [`collect`](crate::collect) sees to it that nothing goes that came into use since.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::time::SystemTime;
 
 use layer::{DiffId, Digest};
 
 use crate::error::{Error, IoContext as _, optional};
 use crate::store::entries;
-use crate::{Bucket, NamedImage, Store};
+use crate::{Bucket, NamedImage, Store, tree};
 
 /// What an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,7 +228,7 @@ fn item(
     Ok(Some(Item {
         kind,
         id,
-        size: size(path)?,
+        size: tree::size(path).at("read", path)?,
         created: metadata.created().unwrap_or(used).min(used),
         used,
         kept,
@@ -239,34 +238,9 @@ fn item(
 fn total(store: &Store, buckets: &[Bucket]) -> Result<u64, Error> {
     buckets
         .iter()
-        .map(|bucket| size(&store.directory(*bucket)))
+        .map(|bucket| {
+            let directory = store.directory(*bucket);
+            tree::size(&directory).at("read", &directory)
+        })
         .sum()
-}
-
-/// The bytes that a file or directory takes on the disk. What goes meanwhile takes none.
-fn size(path: &Path) -> Result<u64, Error> {
-    let Some(metadata) = optional(fs::symlink_metadata(path)).at("read", path)? else {
-        return Ok(0);
-    };
-    let mut bytes = blocks(&metadata);
-    let mut left: Vec<PathBuf> = Vec::new();
-    if metadata.is_dir() {
-        left.push(path.to_owned());
-    }
-    while let Some(directory) = left.pop() {
-        for path in entries(&directory)? {
-            let Some(metadata) = optional(fs::symlink_metadata(&path)).at("read", &path)? else {
-                continue;
-            };
-            bytes += blocks(&metadata);
-            if metadata.is_dir() {
-                left.push(path);
-            }
-        }
-    }
-    Ok(bytes)
-}
-
-fn blocks(metadata: &Metadata) -> u64 {
-    metadata.blocks() * 512
 }

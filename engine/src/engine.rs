@@ -167,14 +167,22 @@ impl Engine {
         }
     }
 
-    /// A layer of the store, its index opened; `None` if the store lacks it.
+    /// A layer of the store, its index opened; `None` if the store lacks it. One whose index turns out to be damaged is
+    /// dropped.
     pub(crate) fn sealed_layer(&self, diff_id: &DiffId) -> Result<Option<Sealed>, StepError> {
         if let Some(sealed) = self.layers().get(diff_id) {
             return Ok(Some(sealed.clone()));
         }
-        match self.store().layers().get(diff_id)? {
-            None => Ok(None),
-            Some(stored) => self.remember(stored).map(Some),
+        let Some(stored) = self.store().layers().get(diff_id)? else {
+            return Ok(None);
+        };
+        match self.remember(stored) {
+            // A disk has damaged it, or another version of the program has written it.
+            Err(StepError::Layer(layer::Error::Index(_))) => {
+                self.store().layers().remove(diff_id)?;
+                Ok(None)
+            }
+            found => found.map(Some),
         }
     }
 

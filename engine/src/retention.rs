@@ -22,11 +22,11 @@ pub const COLLECTOR: &str = "store-collector";
 pub struct Retention {
     /// What outlasts a power failure.
     pub durability: Durability,
-    /// What is removed after a build.
+    /// What is removed after a command that added something.
     pub collection: Collection,
 }
 
-/// What is removed after a build that added something.
+/// What is removed after a command that added something, or after which less is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Collection {
     /// Nothing.
@@ -77,9 +77,14 @@ impl Engine {
         work(&Collector::new(self.store(), &roots, &keeps_image))
     }
 
-    /// Has a process of its own collect, if this one has added layers or used cache mounts. It goes on when this one ends, so nobody waits
-    /// for it; should it fail to start, the next build tries again.
-    pub(crate) fn collect_behind(&self) {
+    /// Has the store collected when the result is dropped, at the end of what may add to it or take from what is needed.
+    pub(crate) fn collecting(&self) -> CollectOnDrop<'_> {
+        CollectOnDrop(self)
+    }
+
+    /// Has a process of its own collect, if this one has added to what may be collected. It goes on when this one ends, so
+    /// nobody waits for it; should it fail to start, the next command tries again.
+    fn collect_behind(&self) {
         let limits = match self.settings().retention.collection {
             Collection::Off => return,
             Collection::Shares => None,
@@ -103,6 +108,17 @@ impl Engine {
             .stderr(Stdio::null())
             .spawn();
         drop(started);
+    }
+}
+
+/// Has the store collected at its end, also where what it was made for is given up.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct CollectOnDrop<'a>(&'a Engine);
+
+impl Drop for CollectOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.collect_behind();
     }
 }
 

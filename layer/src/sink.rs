@@ -24,7 +24,7 @@ const ZEROS: [u8; 1 << 14] = [0; 1 << 14];
 
 /// Where a sink's bytes end up.
 pub(crate) enum Target<'env> {
-    /// An empty file; zeros given as such become holes.
+    /// An empty file; zeros become holes, so that what unpacks to zeros without end takes no space.
     File(&'env File),
     /// A stream.
     Stream(Box<dyn Write + Send + 'env>),
@@ -331,9 +331,11 @@ fn write_file(
     for part in parts {
         match part {
             Part::Data(data) => {
-                file.write_all_at(data.data(), position)?;
+                end_is_hole = is_zeros(data.data());
+                if !end_is_hole {
+                    file.write_all_at(data.data(), position)?;
+                }
                 position += data.data().len() as u64;
-                end_is_hole = false;
                 recycle(data, recycler);
             }
             Part::Zeros(length) => {
@@ -346,6 +348,12 @@ fn write_file(
         file.set_len(position)?;
     }
     Ok(())
+}
+
+/// Whether there is nothing but zeros. What is else shows that at its beginning, mostly.
+fn is_zeros(bytes: &[u8]) -> bool {
+    let mut pieces = bytes.chunks(ZEROS.len());
+    pieces.all(|piece| *piece == ZEROS[..piece.len()])
 }
 
 fn write_stream(
@@ -412,6 +420,29 @@ mod tests {
             assert_eq!(digest, Some(Digest::of(&expected)));
             let on_disk = file.metadata().unwrap().blocks() * 512;
             assert!(pieces < 3 || on_disk < size, "{on_disk} of {size}");
+        }
+    }
+
+    #[test]
+    fn zeros_that_come_as_bytes_take_no_space() {
+        for tail in [&b""[..], b"end"] {
+            let file = tempfile::tempfile().unwrap();
+            let (digest, size) = std::thread::scope(|scope| {
+                let mut sink = Sink::new(scope, Target::File(&file), true);
+                sink.write(b"begin").unwrap();
+                for _ in 0..40 {
+                    sink.write(&vec![0; BUFFER]).unwrap();
+                }
+                sink.write(tail).unwrap();
+                sink.finish().unwrap()
+            });
+            let expected = [b"begin".as_slice(), &vec![0; 40 * BUFFER], tail].concat();
+            let mut written = Vec::new();
+            (&file).read_to_end(&mut written).unwrap();
+            assert_eq!(size, expected.len() as u64);
+            assert!(written == expected && digest == Some(Digest::of(&expected)));
+            let on_disk = file.metadata().unwrap().blocks() * 512;
+            assert!(on_disk <= 3 * BUFFER as u64, "{on_disk} of {size}");
         }
     }
 

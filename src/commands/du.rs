@@ -85,7 +85,7 @@ pub(super) fn table(items: &[Item]) -> String {
             item.kind.name().to_owned(),
             units::size(item.size),
             ago(item.used, now),
-            reasons(item),
+            reasons(item).join(", "),
         ]
     };
     let rows: Vec<_> = items.iter().map(row).collect();
@@ -103,13 +103,12 @@ pub(super) fn verbose(item: &Item) -> String {
         inspect_time(item.used),
         !item.is_needed(),
         item.is_shared(),
-        reasons(item),
+        reasons(item).join(", "),
     )
 }
 
 /// One as an object on a line.
 pub(super) fn json(item: &Item) -> String {
-    let kept: Vec<_> = item.kept.iter().map(reason).collect();
     let object = json!({
         "ID": item.id,
         "Type": item.kind.name(),
@@ -118,16 +117,15 @@ pub(super) fn json(item: &Item) -> String {
         "LastUsedAt": inspect_time(item.used),
         "Reclaimable": !item.is_needed(),
         "Shared": item.is_shared(),
-        "KeptBy": kept,
+        "KeptBy": reasons(item),
     });
     format!("{object}\n")
 }
 
 /// Why it is kept, each reason once.
-fn reasons(item: &Item) -> String {
+fn reasons(item: &Item) -> Vec<String> {
     let reasons: BTreeSet<_> = item.kept.iter().map(reason).collect();
-    let reasons: Vec<_> = reasons.into_iter().collect();
-    reasons.join(", ")
+    reasons.into_iter().collect()
 }
 
 fn reason(kept: &Kept) -> String {

@@ -8,6 +8,7 @@ use std::thread;
 
 use testkit::command;
 use testkit::context::Context;
+use testkit::disk::Disk;
 
 use crate::rbuild;
 
@@ -35,7 +36,7 @@ def pieces(*parts):
     yield bytes(1024)
 
 class Gzip:
-    def __init__(self): self.c = zlib.compressobj(1, zlib.DEFLATED, 31)
+    def __init__(self, level=1): self.c = zlib.compressobj(level, zlib.DEFLATED, 31)
     def compress(self, b): return self.c.compress(b)
     def flush(self): return self.c.flush()
 
@@ -82,6 +83,18 @@ def many(count):
             block[148:156] = b"%06o\0 " % sum(block)
             piece += block
         yield bytes(piece)
+
+def bomb(form, gigabytes):
+    # A file of so many gigabytes of zeros, without compressing more than one of them: members of gzip and blocks of
+    # zstd may follow each other as often as one likes.
+    size = gigabytes << 30
+    i = tarfile.TarInfo("zeros"); i.size = size
+    start = i.tobuf(tarfile.GNU_FORMAT)
+    if form == "gzip":
+        member = lambda parts: pack(Gzip(9), parts)[0]
+        return member([start]) + member([PIECE] * (1 << 13)) * gigabytes + member([bytes(1024)])
+    z = Zstd()
+    return z.compress(start) + z.block(PIECE) * (size // len(PIECE)) + z.block(bytes(1024)) + z.flush()
 
 def image(layer, digest):
     config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": ["sha256:" + digest]}})
@@ -131,6 +144,27 @@ fn archives_of_add_that_become_large_take_little_memory() {
         let (outcome, memory) = command::measure(build.arg(context.path()));
         outcome.succeeded();
         assert!(memory < MEMORY_MAX, "{compressor}: {memory} bytes");
+    }
+}
+
+#[test]
+fn bombs_are_refused_where_they_grow_as_no_layer_does() {
+    let directory = testkit::scratch();
+    let path = directory.path().join("evil.tar");
+    // Far less than the bombs want, and than they may have before they are found out.
+    let disk = Disk::new(64);
+    let store = disk.path().join("store");
+    let rbuild = rbuild();
+    for form in ["gzip", "zstd"] {
+        write(&path, &format!("image(bomb('{form}', 9), '0' * 64)"));
+        let mut load = rbuild.command(["--store".as_ref(), store.as_os_str()]);
+        load.args(["load".as_ref(), "-i".as_ref(), path.as_os_str()]);
+        let (outcome, memory) = command::measure(&load);
+        outcome.failed_with(1);
+        outcome.says(&["it is a decompression bomb"]);
+        assert!(memory < MEMORY_MAX, "{form}: {memory} bytes");
+        let left = std::fs::read_dir(store.join("tmp")).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{form}");
     }
 }
 
@@ -210,19 +244,23 @@ fn a_manifest_of_a_hundred_megabytes_is_not_read_to_its_end() {
 
 #[test]
 fn a_directory_of_many_entries_is_of_use() {
-    const ENTRIES: u64 = 60_000;
+    // A million takes a minute and 2 GB.
+    let entries: u64 = match std::env::var_os("RBUILD_TORTURE") {
+        Some(_) => 1_000_000,
+        None => 60_000,
+    };
     let directory = testkit::scratch();
     let path = directory.path().join("evil.tar");
     write(
         &path,
-        &format!("image(*pack(Gzip(), pieces(many({ENTRIES}))))"),
+        &format!("image(*pack(Gzip(), pieces(many({entries}))))"),
     );
     let rbuild = rbuild();
     let load = rbuild.command(["load".as_ref(), "-i".as_ref(), path.as_os_str()]);
     let (loaded, memory) = command::measure(&load);
     loaded.succeeded();
     // What the limit of four million entries promises, and what the program takes for itself.
-    let allowed = ENTRIES * 512 + (48 << 20);
+    let allowed = entries * 512 + (48 << 20);
     assert!(memory < allowed, "{memory} bytes, and not {allowed}");
     let context = Context::new(
         "FROM scratch\nCOPY --from=evil /d/005[0-9]?99 /found/\nCOPY --from=evil /d /all/\n",
@@ -233,9 +271,9 @@ fn a_directory_of_many_entries_is_of_use() {
     let (outcome, memory) = command::measure(build.arg(context.path()));
     outcome.succeeded();
     // A step has all it copies in mind at once.
-    let allowed = ENTRIES * 2048 + (48 << 20);
+    let allowed = entries * 2048 + (48 << 20);
     assert!(memory < allowed, "{memory} bytes, and not {allowed}");
     let names = "tar -tf tree.tar | cut -d/ -f1 | sort | uniq -c | tr -s ' \\n' ' '";
     let counted = command::shell(directory.path(), names);
-    assert_eq!(counted, format!(" {} all {} found ", ENTRIES + 1, 100 + 1));
+    assert_eq!(counted, format!(" {} all {} found ", entries + 1, 100 + 1));
 }

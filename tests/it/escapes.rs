@@ -48,7 +48,43 @@ fn links_of_the_context_stay_in_the_context() {
 }
 
 #[test]
-fn a_dockerfile_and_an_ignore_file_may_be_links_but_sources_may_not_climb() {
+fn a_dockerfile_and_an_ignore_file_may_be_links_within_the_context() {
+    let linked = Context::new("FROM @busybox\nCOPY . /all\nCMD ls /all\n")
+        .with("docker/ignore", "Dockerfile\ndocker\nhidden\n")
+        .with("hidden", "")
+        .with("shown", "");
+    fs::rename(linked.join("Dockerfile"), linked.join("docker/file")).expect("it is there");
+    // As in a root file system, what begins with a slash begins at the context.
+    let linked = linked
+        .with_link("Dockerfile", "/docker/file")
+        .with_link(".dockerignore", "docker/ignore");
+    let run = rbuild().build_and_run(linked.path(), &[]);
+    assert_eq!(run.succeeded(), "shown\n");
+    let (directory, bait) = bait();
+    let up = format!("../../../../../../../../../..{bait}");
+    for target in [bait.as_str(), up.as_str()] {
+        let context = Context::new("");
+        fs::remove_file(context.join("Dockerfile")).expect("it is there");
+        let context = context.with_link("Dockerfile", target);
+        for flags in [
+            &[][..],
+            &["-f", context.join("Dockerfile").to_str().expect("UTF-8")],
+        ] {
+            let outcome = rbuild().try_build(context.path(), flags);
+            outcome.failed_with(1);
+            outcome.says(&["cannot read the Dockerfile", "No such file"]);
+        }
+        // It hides what is called `the bait` if it is read.
+        let context = Context::new("FROM scratch\nCOPY the?bait /\n")
+            .with("the bait", "")
+            .with_link(".dockerignore", target);
+        rbuild().build(context.path(), &[]);
+    }
+    assert_untouched(directory.path());
+}
+
+#[test]
+fn sources_may_not_climb() {
     let (_directory, bait) = bait();
     let climbing = Context::new(&format!(
         "FROM scratch\nCOPY ../../../../../../..{bait} /got\n"

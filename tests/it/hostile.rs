@@ -186,3 +186,27 @@ fn contexts_deeper_than_paths_are_refused() {
     outcome.failed_with(1);
     outcome.says(&["`d` are nested too deep"]);
 }
+
+#[test]
+fn directories_deeper_than_paths_do_no_harm() {
+    let rbuild = rbuild();
+    // 256 levels, twelve times.
+    let dig = "p=d; for i in 1 2 3 4 5 6 7 8; do p=$p/$p; done; \
+         for i in $(seq 12); do mkdir -p $p && cd -P $p || exit 1; done; echo x > file";
+    let mount = Context::new(&format!(
+        "FROM @busybox\nRUN --mount=type=cache,id=deep,target=/c cd /c; {dig}\n"
+    ));
+    rbuild.build(mount.path(), &[]);
+    let root = Context::new(&format!("FROM @busybox\nRUN mkdir /r; cd /r; {dig}\n"));
+    let outcome = rbuild.try_build(root.path(), &[]);
+    outcome.failed_with(1);
+    outcome.says(&["Dockerfile:2", "the path is longer than 4095 bytes"]);
+    let used = rbuild.run(["du"]).succeeded().to_owned();
+    assert!(used.contains("deep"), "{used}");
+    let removed = rbuild.run(["prune", "--force"]).succeeded().to_owned();
+    assert!(removed.contains("deep"), "{removed}");
+    rbuild.run(["store", "check"]).succeeded();
+    rbuild.assert_nothing_half_made();
+    let trash = std::fs::read_dir(rbuild.store().join("trash"));
+    assert_eq!(trash.map_or(0, Iterator::count), 0);
+}

@@ -12,6 +12,7 @@ mod cache;
 mod calls;
 mod containers;
 mod copies;
+mod damage;
 mod debugging;
 mod escapes;
 mod extensions;

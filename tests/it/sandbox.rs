@@ -330,22 +330,29 @@ fn the_cgroup_of_the_caller_holds_its_steps_and_containers() {
 }
 
 #[test]
-fn a_step_that_multiplies_without_end_meets_the_limit_of_the_caller() {
+fn what_multiplies_without_end_meets_the_limit_of_the_caller() {
     let rbuild = rbuild();
-    let context = Context::new("FROM @busybox\nRUN bomb() { bomb | bomb & }; bomb; sleep 1000\n");
-    let cgroup = Cgroup::of("pids");
-    cgroup.write("pids.max", "150");
+    let bomb = "bomb() { bomb | bomb & }; bomb; sleep 1000";
+    rbuild.build(Context::new("FROM @busybox\n").path(), &["-t", "box"]);
+    let context = Context::new(&format!("FROM box\nRUN {bomb}\n"));
     let path = context.path().to_str().expect("scratch paths are UTF-8");
-    let mut child = cgroup.start(&rbuild.command(["build", path]));
-    wait_until(PATIENCE, "the limit is not met", || {
-        cgroup.read("pids.events").trim() != "max 0"
-    });
-    child.kill().expect("it runs");
-    child.wait().expect("it was killed");
-    wait_until(PATIENCE, "something runs on", || {
-        cgroup.read("pids.current").trim() == "0"
-    });
-    rbuild.assert_nothing_mounted();
+    for args in [
+        &["build", path][..],
+        &["run", "--rm", "--network=none", "box", "sh", "-c", bomb],
+    ] {
+        let cgroup = Cgroup::of("pids");
+        cgroup.write("pids.max", "150");
+        let mut child = cgroup.start(&rbuild.command(args));
+        wait_until(PATIENCE, "the limit is not met", || {
+            cgroup.read("pids.events").trim() != "max 0"
+        });
+        child.kill().expect("it runs");
+        child.wait().expect("it was killed");
+        wait_until(PATIENCE, "something runs on", || {
+            cgroup.read("pids.current").trim() == "0"
+        });
+        rbuild.assert_nothing_mounted();
+    }
 }
 
 /// How many processes of the host have `marker` among their arguments.

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use testkit::command;
 use testkit::context::Context;
+use testkit::faults::{Fault, Faults};
 use testkit::rbuild::Rbuild;
 use testkit::registry::Registry;
 use testkit::supervise::{PATIENCE, wait_until};
 
-use crate::rbuild;
+use crate::registries::{assert_same, origin};
+use crate::{at_home, rbuild};
 
 fn start(rbuild: &Rbuild, context: &Context, tag: &str) -> Child {
     let path = context.path().to_str().expect("scratch paths are UTF-8");
@@ -151,6 +153,69 @@ fn what_is_at_work_is_not_collected() {
         }
     });
     rbuild.run(["store", "check"]).succeeded();
+}
+
+/// Starts so many pulls of an image that comes slowly; gives them once the image is on its way.
+fn slow_pulls(rbuild: &Rbuild, faults: &Faults, count: usize) -> Vec<Child> {
+    let slow = Fault::Trickle(100_000, Duration::from_millis(20));
+    faults.add("GET", "/blobs/", usize::MAX / 2, slow);
+    let name = format!("{}/image", faults.host());
+    let pulls = (0..count).map(|_| rbuild.start(["pull", &name])).collect();
+    wait_until(PATIENCE, "the layer does not come", || {
+        let seen = faults.seen();
+        seen.iter().any(|request| request.contains(&origin().blob))
+    });
+    pulls
+}
+
+/// The blobs that were asked for, each as often as it was.
+fn blobs(faults: &Faults) -> Vec<String> {
+    let seen = faults.seen().into_iter();
+    let mut blobs: Vec<_> = seen
+        .filter(|request| request.starts_with("GET ") && request.contains("/blobs/"))
+        .collect();
+    blobs.sort();
+    blobs
+}
+
+#[test]
+fn several_processes_that_pull_an_image_download_its_layers_once() {
+    let rbuild = at_home();
+    let faults = Faults::before(origin().registry.port());
+    let pulls = slow_pulls(&rbuild, &faults, 6);
+    // A build that starts from it waits for it, too.
+    let context = Context::new(&format!("FROM {}/image\n", faults.host()));
+    let path = context.path().to_str().expect("scratch paths are UTF-8");
+    let build = rbuild.start(["build", "--output", "type=cacheonly", path]);
+    pulls.into_iter().chain([build]).for_each(finish);
+    assert_same(&rbuild);
+    let asked = blobs(&faults);
+    let layers: Vec<_> = asked
+        .iter()
+        .filter(|request| request.contains(&origin().blob))
+        .collect();
+    assert_eq!(layers.len(), 1, "{asked:?}");
+}
+
+#[test]
+fn a_waiting_pull_goes_on_when_the_first_is_killed() {
+    let rbuild = at_home();
+    let faults = Faults::before(origin().registry.port());
+    let mut first = slow_pulls(&rbuild, &faults, 1);
+    let asked = || {
+        let seen = faults.seen();
+        seen.iter().filter(|it| it.contains("/manifests/")).count()
+    };
+    let before = asked();
+    let second = rbuild.start(["pull", &format!("{}/image", faults.host())]);
+    // It has asked for the image, and has still to wait or does already.
+    wait_until(PATIENCE, "the second does not begin", || asked() > before);
+    for first in &mut first {
+        first.kill().expect("the child is ours");
+        first.wait().expect("a child can be waited for");
+    }
+    finish(second);
+    assert_same(&rbuild);
 }
 
 #[test]

@@ -1,16 +1,15 @@
 //! Space: what takes it, what gives it back, and what never goes.
 
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use testkit::chance::Chance;
 use testkit::command;
 use testkit::context::Context;
 use testkit::disk::Disk;
-use testkit::progress::Progress;
 use testkit::rbuild::Rbuild;
 use testkit::registry::Registry;
-use testkit::supervise::wait_until;
+use testkit::supervise::{PATIENCE, wait_until};
 
 use crate::rbuild;
 
@@ -29,6 +28,17 @@ fn reclaimable(rbuild: &Rbuild) -> u64 {
     let loose = usage(rbuild)
         .into_iter()
         .filter(|item| item["Reclaimable"] == true);
+    loose
+        .map(|item| item["Size"].as_u64().expect("a number"))
+        .sum()
+}
+
+/// How many bytes may be removed once nobody uses them.
+fn reclaimable_or_used(rbuild: &Rbuild) -> u64 {
+    let used = serde_json::json!(["in use"]);
+    let loose = usage(rbuild)
+        .into_iter()
+        .filter(|item| item["Reclaimable"] == true || item["KeptBy"] == used);
     loose
         .map(|item| item["Size"].as_u64().expect("a number"))
         .sum()
@@ -58,8 +68,11 @@ fn images_and_containers_keep_what_they_need_and_the_rest_goes() {
     );
     rbuild.run(["rmi", "gone"]).succeeded();
     rbuild.run(["store", "pin", "pinned"]).succeeded();
-    let told = rbuild.run(["prune", "--dry-run"]).succeeded().to_owned();
-    let removed = rbuild.run(["prune", "--force"]).succeeded().to_owned();
+    let prune = |mode: &str| {
+        let removed = rbuild.run(["prune", mode, "--format", "json"]);
+        removed.succeeded().to_owned()
+    };
+    let (told, removed) = (prune("--dry-run"), prune("--force"));
     assert_eq!(told, removed);
     assert!(
         removed.contains("loose") && !removed.contains("pinned"),
@@ -95,45 +108,108 @@ fn images_and_containers_keep_what_they_need_and_the_rest_goes() {
 }
 
 #[test]
-fn damage_is_found_dropped_and_built_again() {
+fn what_takes_space_is_told_with_its_size_its_users_and_its_last_use() {
     let rbuild = rbuild();
-    let context =
-        Context::new("FROM @busybox\nRUN seq 100000 > /numbers\nCMD tail -n 1 /numbers\n");
-    rbuild.build(context.path(), &["-t", "built"]);
-    assert_sound(&rbuild);
-    let script = "for tar in layers-v1/*/*/tar; do [ $(stat -c %s $tar) -lt 1000000 ] && file=$tar; done; \
-         printf X | dd of=$file bs=1 seek=5000 conv=notrunc status=none";
-    command::shell(rbuild.store(), script);
-    let found = rbuild.run(["store", "check"]);
-    assert_eq!(found.code, 1, "{}", found.stdout);
-    assert!(
-        found.stdout.contains("its bytes have another digest"),
-        "{}",
-        found.stdout
+    for name in ["one", "two"] {
+        let text = format!("FROM scratch\nCOPY data /data\nCOPY {name} /own\n");
+        let context = Context::new(&text)
+            .with("data", Chance::new(1).bytes(1 << 20))
+            .with(name, name);
+        rbuild.build(context.path(), &["-t", name]);
+    }
+    command::shell(
+        rbuild.store(),
+        "for tar in layers-v1/*/*/tar; do \
+         [ $(stat -c %s $tar) -lt 1000000 ] || touch -d 2020-02-03T04:05:06Z ${tar%tar}layer; done",
     );
-    rbuild.run(["store", "check", "--repair"]).succeeded();
-    assert_sound(&rbuild);
-    let progress = Progress::parse(&rbuild.build(context.path(), &["-t", "built"]));
-    assert_eq!(progress.ran(&["RUN seq"]), ["RUN seq"]);
-    assert_eq!(rbuild.run(["run", "--rm", "built"]).succeeded(), "100000\n");
+    let usage = usage(&rbuild);
+    let layers = usage.iter().filter(|item| item["Type"] == "regular");
+    let (shared, own): (Vec<_>, Vec<_>) = layers.partition(|item| item["Shared"] == true);
+    let [shared] = &*shared else {
+        panic!("{shared:?}");
+    };
+    let size = shared["Size"].as_u64().expect("a number");
+    assert!((1 << 20..2 << 20).contains(&size), "{size}");
+    let users = serde_json::json!([
+        "image docker.io/library/one:latest",
+        "image docker.io/library/two:latest"
+    ]);
+    assert_eq!(shared["KeptBy"], users);
+    assert_eq!(shared["LastUsedAt"], "2020-02-03T04:05:06Z");
+    assert_eq!(own.len(), 2);
+    for item in own {
+        assert_eq!(item["KeptBy"].as_array().map(Vec::len), Some(1), "{item}");
+        assert_ne!(item["LastUsedAt"], shared["LastUsedAt"]);
+    }
+    let table = rbuild.run(["du"]).succeeded().to_owned();
+    let heading = table.lines().next().unwrap_or_default();
+    let columns: Vec<_> = heading.split_whitespace().collect();
+    assert_eq!(columns.join(" "), "ID TYPE SIZE LAST USED KEPT BY");
+    let both = "image docker.io/library/one:latest, image docker.io/library/two:latest";
+    assert_eq!(table.matches(both).count(), 1, "{table}");
+    assert!(table.contains("Shared:      1.0"), "{table}");
+}
+
+/// Builds layers of a megabyte that no image keeps, and has them be last used so many days ago; their ids.
+fn loose_layers(rbuild: &Rbuild, days: &[u32]) -> Vec<String> {
+    let layer = |day: &u32| {
+        let context = Context::new("FROM scratch\nCOPY data /\n")
+            .with("data", Chance::new(u64::from(*day)).bytes(1 << 20));
+        rbuild.build(context.path(), &["--output", "type=cacheonly"]);
+        let script = format!(
+            "new=$(find layers-v1 -name layer -newermt '1 hour ago'); touch -d '{day} days ago' $new; \
+             basename $(dirname $new)"
+        );
+        format!("sha256:{}", command::shell(rbuild.store(), &script).trim())
+    };
+    days.iter().map(layer).collect()
+}
+
+/// The layers that `rbuild prune` with these flags removes, as its dry run said, the one it names first first.
+fn pruned(rbuild: &Rbuild, flags: &[&str]) -> Vec<String> {
+    let prune = |mode: &str| {
+        let fixed = ["prune", mode, "--format", "json"];
+        let listed = rbuild.run(fixed.iter().chain(flags)).succeeded().to_owned();
+        let items = listed
+            .lines()
+            .map(serde_json::from_str::<serde_json::Value>);
+        let layers = items.map(|item| item.expect("a line of JSON"));
+        let layers = layers.filter(|item| item["Type"] == "regular");
+        layers
+            .map(|item| item["ID"].as_str().expect("a text").to_owned())
+            .collect::<Vec<_>>()
+    };
+    let before = usage(rbuild);
+    let foretold = prune("--dry-run");
+    assert_eq!(usage(rbuild), before);
+    let removed = prune("--force");
+    assert_eq!(removed, foretold);
+    let left = usage(rbuild);
+    for layer in &removed {
+        assert!(left.iter().all(|item| item["ID"] != **layer));
+    }
+    removed
 }
 
 #[test]
-fn a_damaged_directory_form_is_dropped_and_made_again() {
+fn pruning_goes_by_age_space_and_filters() {
     let rbuild = rbuild();
-    // Small layers of steps keep the directories that they are made from.
-    let context = Context::new("FROM @busybox\nRUN echo right > /file\nCMD cat /file\n");
-    rbuild.build(context.path(), &["-t", "built"]);
+    let days = [9, 7, 5, 3, 2, 1];
+    let layers = loose_layers(&rbuild, &days);
+    assert_eq!(pruned(&rbuild, &["--filter", "until=192h"]), layers[..1]);
+    let chosen = format!("id={}", layers[3]);
+    assert_eq!(pruned(&rbuild, &["--filter", &chosen]), layers[3..4]);
+    let left = [1, 2, 4, 5].map(|at| layers[at].clone());
+    // Each has a little more than a megabyte: three stay, and then two whatever is wanted.
+    assert_eq!(pruned(&rbuild, &["--max-used-space", "3500kB"]), left[..1]);
+    let all = ["--min-free-space", "100TB", "--reserved-space", "2500kB"];
+    assert_eq!(pruned(&rbuild, &all), left[1..2]);
+    assert_eq!(pruned(&rbuild, &["--min-free-space", "1B"]), [""; 0]);
+    assert_eq!(pruned(&rbuild, &["--min-free-space", "100TB"]), left[2..]);
+    assert_ne!(rbuild.run(["builds", "ls", "-q"]).succeeded(), "");
+    assert_eq!(pruned(&rbuild, &["--all"]), [""; 0]);
+    assert_eq!(rbuild.run(["builds", "ls", "-q"]).succeeded(), "");
     assert_sound(&rbuild);
-    let script = "for file in layers-v1/*/*/upper-*/file; do printf wrong > $file; done";
-    command::shell(rbuild.store(), script);
-    let found = rbuild.run(["store", "check"]);
-    assert_eq!(found.code, 1, "{}", found.stdout);
-    let said = "a directory form is not as it is: `/file` has other bytes";
-    assert!(found.stdout.contains(said), "{}", found.stdout);
-    rbuild.run(["store", "check", "--repair"]).succeeded();
-    assert_sound(&rbuild);
-    assert_eq!(rbuild.run(["run", "--rm", "built"]).succeeded(), "right\n");
 }
 
 #[test]
@@ -154,6 +230,66 @@ fn limits_are_kept_behind_the_builds() {
         reclaimable(&rbuild) <= LIMIT
     });
     assert!(reclaimable(&rbuild) > LIMIT / 3, "no more goes than must");
+    assert_sound(&rbuild);
+}
+
+#[test]
+fn limits_are_kept_behind_whatever_adds_or_takes_away() {
+    let collects = |args: &[&str]| {
+        let rbuild = rbuild();
+        let context =
+            Context::new("FROM scratch\nCOPY data /\n").with("data", Chance::new(1).bytes(2 << 20));
+        rbuild.build(context.path(), &["-t", "gone"]);
+        rbuild.build(context.path(), &["-t", "kept"]);
+        context.write("data", Chance::new(2).bytes(2 << 20));
+        rbuild.build(context.path(), &["-t", "gone"]);
+        context.write("data", Chance::new(3).bytes(2 << 20));
+        rbuild.build(context.path(), &["--output", "type=cacheonly"]);
+        let mut command = rbuild.command(args);
+        command.env("RBUILD_GC", "max-used-space=1MB");
+        command::run(&mut command).succeeded();
+        wait_until(PATIENCE, "the limit is not kept", || {
+            reclaimable(&rbuild) <= 1 << 20
+        });
+        assert_sound(&rbuild);
+        rbuild
+    };
+    let archive = testkit::scratch();
+    let archive = archive.path().join("archive.tar");
+    let archive = archive.to_str().expect("scratch paths are UTF-8");
+    let other = rbuild();
+    other.build(Context::new("FROM @busybox\n").path(), &["-t", "other"]);
+    other.run(["save", "-o", archive, "other"]).succeeded();
+    let busybox = Registry::shared().busybox();
+    collects(&["pull", "-q", &busybox]);
+    collects(&["load", "-q", "-i", archive]);
+    collects(&["run", "--rm", &busybox, "true"]);
+    let rbuild = collects(&["rmi", "gone"]);
+    rbuild.run(["inspect", "kept"]).succeeded();
+    rbuild.run(["inspect", "gone"]).failed_with(1);
+}
+
+#[test]
+fn limits_are_kept_behind_a_build_that_is_stopped() {
+    let rbuild = rbuild();
+    let text = "FROM @busybox\nCOPY data /data\nRUN : > /begun\nRUN sleep 2006.5\n";
+    let context = Context::new(text).with("data", Chance::new(1).bytes(2 << 20));
+    let path = context.path().to_str().expect("scratch paths are UTF-8");
+    let mut build = rbuild.command(["build", "--progress=plain", path]);
+    build
+        .env("RBUILD_GC", "max-used-space=1MB")
+        .stderr(Stdio::null());
+    let mut build = build.spawn().expect("the program can be started");
+    wait_until(PATIENCE, "the step does not start", || {
+        command::run(Command::new("pgrep").args(["-fx", "sleep 2006.5"])).code == 0
+    });
+    assert!(reclaimable_or_used(&rbuild) > 1 << 20);
+    command::must("kill", &["-s", "INT", &build.id().to_string()]);
+    let ended = build.wait().expect("a child can be waited for");
+    assert_eq!(ended.code(), Some(130));
+    wait_until(PATIENCE, "the limit is not kept", || {
+        reclaimable_or_used(&rbuild) <= 1 << 20
+    });
     assert_sound(&rbuild);
 }
 
@@ -242,6 +378,12 @@ fn a_full_disk_is_one_error_and_freeing_space_is_enough() {
     rbuild
         .run(["--store", store, "prune", "--force"])
         .succeeded();
+    // What was reported done is there, whole.
+    for image in 1..images {
+        let name = format!("image{image}");
+        let run = rbuild.run(["--store", store, "run", "--rm", &name]);
+        assert_eq!(run.succeeded(), "20971520\n", "{name}");
+    }
     build("after").succeeded();
     let run = rbuild.run(["--store", store, "run", "--rm", "after"]);
     assert_eq!(run.succeeded(), "20971520\n");

@@ -4,10 +4,12 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::SystemTime;
 
-use layer::{Digest, LayerPath, Metadata, PlannedEntry, PlannedNode, WriteOptions};
+use layer::{ContentDigest, Digest, LayerPath, Metadata, PlannedEntry, PlannedNode, WriteOptions};
 
 use super::*;
-use crate::{Image, Tag};
+use crate::{
+    BuildName, Compression, ContextMemory, Downloaded, FileStamp, Image, Sharing, Tag, Transfer,
+};
 
 /// A layer with one file.
 fn add(store: &Store, text: &str) -> DiffId {
@@ -32,13 +34,15 @@ fn add(store: &Store, text: &str) -> DiffId {
     summary.diff_id
 }
 
-/// A store with an image of two layers and a name, and the record of a step.
+/// A store with an image of two layers and a name that came with a manifest, and the record of a step.
 fn new() -> (tempfile::TempDir, Store, [DiffId; 2]) {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let layers = ["one", "two"].map(|text| add(&store, text));
     let id = Digest::of(b"config");
+    let document = Digest::of(b"manifest");
     store.blobs().put(&id, b"config").unwrap();
+    store.blobs().put(&document, b"manifest").unwrap();
     let image = Image {
         id,
         layers: layers.to_vec(),
@@ -51,7 +55,8 @@ fn new() -> (tempfile::TempDir, Store, [DiffId; 2]) {
         .tag(&Tag {
             name: "name".to_owned(),
             image: id,
-            manifest: None,
+            manifest: Some(Digest::of(b"index")),
+            document: Some(document),
             tagged: SystemTime::now(),
         })
         .unwrap();
@@ -178,23 +183,125 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-#[test]
-fn damaged_documents_and_records_are_found_and_dropped() {
-    for (file, said) in [
-        ("blobs/sha256", "blob"),
-        ("images-v1", "image"),
-        ("tags-v1", "name"),
-        ("actions-v1", "result of a step"),
-        ("equal-v1", "first layer of a content"),
-    ] {
-        let (_directory, store, _) = new();
-        let path = files(&store.root().join(file)).unwrap().remove(0);
+/// A store that has one of everything that is a record.
+async fn full() -> (tempfile::TempDir, Store) {
+    let (directory, store, [layer, _]) = new();
+    let (key, blob) = ([7; 32], Digest::of(b"blob"));
+    store
+        .actions()
+        .record_content(&[2; 32], &key, &[layer])
+        .unwrap();
+    let transfer = Transfer {
+        layer,
+        compression: Compression::Gzip,
+        blob,
+        size: 1,
+        media_type: "gzip".to_owned(),
+    };
+    store.transfers().remember(&transfer).unwrap();
+    store.transfers().remember_location(&blob, "here").unwrap();
+    let downloaded = Downloaded {
+        digest: blob,
+        layer,
+        etag: None,
+        last_modified: None,
+    };
+    store.downloads().remember(&key, &downloaded).unwrap();
+    let lease = store.mounts().lease("mount", Sharing::Shared).await;
+    drop(lease.unwrap().publish().unwrap());
+    store.mounts().pin("mount").unwrap();
+    let name = BuildName::new(SystemTime::now()).unwrap();
+    store.builds().add(&name, 1, None).unwrap();
+    store.builds().record_inputs(&key, b"inputs").unwrap();
+    let memory = ContextMemory::load(&store, "context");
+    let mut stat = rustix::fs::stat("/").unwrap();
+    // One that changed just now would not be remembered.
+    (stat.st_mtime, stat.st_ctime) = (1_000_000_000, 1_000_000_000);
+    memory.learn(FileStamp::new(b"file", &stat), ContentDigest::of(b"file"));
+    assert!(memory.save().unwrap());
+    (directory, store)
+}
+
+/// Where each kind of record is, and what it is called.
+const RECORDS: [(Bucket, &str); 15] = [
+    (Bucket::Blobs, "blob"),
+    (Bucket::Images, "image"),
+    (Bucket::Tags, "name"),
+    (Bucket::Actions, "result of a step"),
+    (Bucket::Contents, "result of an operation"),
+    (Bucket::Equal, "first layer of a content"),
+    (Bucket::Transfers, "blob of a layer"),
+    (Bucket::Origins, "layer of a blob"),
+    (Bucket::Locations, "repository of a blob"),
+    (Bucket::Downloads, "download"),
+    (Bucket::Pins, "pin"),
+    (Bucket::Mounts, "cache mount"),
+    (Bucket::Builds, "build"),
+    (Bucket::Inputs, "inputs of a step"),
+    (Bucket::Contexts, "context"),
+];
+
+#[tokio::test]
+async fn damaged_documents_and_records_are_found_and_dropped() {
+    for (bucket, said) in RECORDS {
+        let (_directory, store) = full().await;
+        let path = files(&store.directory(bucket)).unwrap().remove(0);
         flip(&path, 3);
-        let found = problems(&store, true);
-        assert!(found[0].starts_with(said), "{file}: {found:?}");
-        assert!(!path.exists(), "{file}");
-        assert_eq!(problems(&store, false), [""; 0], "{file}");
+        let found = problems(&store, false);
+        assert!(
+            found.iter().any(|found| found.starts_with(said)),
+            "{bucket:?}: {found:?}"
+        );
+        problems(&store, true);
+        assert!(!path.exists(), "{bucket:?}");
+        assert_eq!(problems(&store, false), [""; 0], "{bucket:?}");
     }
+}
+
+#[tokio::test]
+async fn records_under_the_names_of_others_are_found_and_dropped() {
+    for bucket in [
+        Bucket::Images,
+        Bucket::Tags,
+        Bucket::Locations,
+        Bucket::Pins,
+    ] {
+        let (_directory, store) = full().await;
+        let path = files(&store.directory(bucket)).unwrap().remove(0);
+        fs::copy(&path, path.with_file_name("0".repeat(64))).unwrap();
+        let found = problems(&store, true);
+        let [problem] = &*found else {
+            panic!("{bucket:?}: {found:?}");
+        };
+        assert!(
+            problem.ends_with("0000: its record is that of another"),
+            "{problem}"
+        );
+        assert_eq!(problems(&store, false), [""; 0], "{bucket:?}");
+        assert!(path.exists(), "{bucket:?}");
+    }
+}
+
+#[test]
+fn documents_that_are_missing_are_told_of() {
+    let (_directory, store, _) = new();
+    let (config, manifest) = (Digest::of(b"config"), Digest::of(b"manifest"));
+    store.blobs().remove(&manifest).unwrap();
+    let said = ["name name: its manifest is not in the store"];
+    assert_eq!(problems(&store, false), said);
+    assert_eq!(problems(&store, true), said);
+    assert_eq!(problems(&store, false), [""; 0]);
+    // The image can do without, and is known by what the name leads to elsewhere.
+    let tag = store.images().named("name").unwrap().unwrap();
+    assert_eq!(tag.manifest, Some(Digest::of(b"index")));
+    store.blobs().remove(&config).unwrap();
+    let said = ["image name: its config is not in the store"];
+    assert_eq!(problems(&store, false), said);
+    store.images().untag("name").unwrap();
+    let said = [format!("image {config}: its config is not in the store")];
+    assert_eq!(problems(&store, false), said);
+    assert_eq!(problems(&store, true), said);
+    assert!(store.images().get(&config).unwrap().is_none());
 }
 
 #[test]

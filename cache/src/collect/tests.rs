@@ -3,26 +3,12 @@
 use std::fs;
 use std::time::SystemTime;
 
-use layer::{ContentDigest, Digest};
+use layer::Digest;
 
 use super::*;
+use crate::testing::{add, new};
 use crate::usage::Kept;
-use crate::{Comparison, Filter, Image, Layer, Limits, Sharing, Tag};
-
-fn new() -> (tempfile::TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
-    (directory, store)
-}
-
-fn add(store: &Store, text: &str) -> Layer {
-    let draft = store.layers().begin().unwrap();
-    fs::write(draft.tar(), text).unwrap();
-    fs::write(draft.index(), text).unwrap();
-    let digest = Digest::of(text.as_bytes());
-    let content = ContentDigest::of(text.as_bytes());
-    draft.commit(&DiffId::new(digest), &content).unwrap()
-}
+use crate::{Comparison, Filter, Image, Limits, Sharing, Tag};
 
 /// An image of layers, and its name if it has one.
 fn image(store: &Store, layers: &[DiffId], name: Option<&str>) -> Digest {
@@ -41,6 +27,7 @@ fn image(store: &Store, layers: &[DiffId], name: Option<&str>) -> Digest {
             name: name.to_owned(),
             image: id,
             manifest: None,
+            document: None,
             tagged: SystemTime::now(),
         };
         store.images().tag(&tag).unwrap();

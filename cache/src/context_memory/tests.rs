@@ -4,12 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::*;
-
-fn new() -> (tempfile::TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
-    (directory, store)
-}
+use crate::testing::new;
 
 /// A file that last changed in 2001.
 fn stat() -> Stat {

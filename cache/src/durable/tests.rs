@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use layer::{ContentDigest, DiffId, Digest};
+use layer::Digest;
 
 use super::*;
+use crate::testing::{add, diff_id, new};
 use crate::{Bucket, Image, Tag};
 
 /// What was synced, by all tests.
@@ -40,22 +41,6 @@ fn sorted(mut paths: Vec<String>) -> Vec<String> {
     paths
 }
 
-fn new() -> (tempfile::TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
-    (directory, store)
-}
-
-fn add(store: &Store, text: &str) -> Layer {
-    let draft = store.layers().begin().unwrap();
-    fs::write(draft.tar(), text).unwrap();
-    fs::write(draft.index(), text).unwrap();
-    let id = DiffId::new(Digest::of(text.as_bytes()));
-    draft
-        .commit(&id, &ContentDigest::of(text.as_bytes()))
-        .unwrap()
-}
-
 fn config(store: &Store) -> Digest {
     let id = Digest::of(b"config");
     store.blobs().put(&id, b"config").unwrap();
@@ -76,6 +61,7 @@ fn tag(image: &Image) -> Tag {
         name: "name".to_owned(),
         image: image.id,
         manifest: None,
+        document: None,
         tagged: SystemTime::now(),
     }
 }
@@ -85,7 +71,7 @@ fn all_that_an_image_needs_is_synced_once_with_what_leads_there() {
     let (directory, store) = new();
     let layer = add(&store, "layer");
     let id = config(&store);
-    assert!(!layer.is_durable() && !store.blobs().is_durable(&id));
+    assert!(!layer.is_durable() && !store.blobs().is_durable(&id, b"config"));
     store.make_durable(std::slice::from_ref(&layer)).unwrap();
     let digits = layer.diff_id.digest().to_hex();
     let shard = format!("layers-v1/{}", &digits[..2]);
@@ -101,11 +87,11 @@ fn all_that_an_image_needs_is_synced_once_with_what_leads_there() {
     ];
     expected.extend(["index", "layer", "tar"].map(|file| format!("{shard}/{digits}/{file}")));
     assert_eq!(sorted(synced(directory.path())), sorted(expected));
-    assert!(layer.is_durable() && store.blobs().is_durable(&id));
+    assert!(layer.is_durable() && store.blobs().is_durable(&id, b"config"));
     store.make_durable(&[layer]).unwrap();
     // Nor by another process.
     let other = Store::open(directory.path()).unwrap();
-    let layer = other.layers().get(&DiffId::new(Digest::of(b"layer")));
+    let layer = other.layers().get(&diff_id("layer"));
     other.make_durable(&[layer.unwrap().unwrap()]).unwrap();
     assert_eq!(synced(directory.path()), [""; 0]);
 }
@@ -142,7 +128,7 @@ fn what_a_killed_process_left_unsynced_is_seen_to_be() {
     BROKEN.lock().unwrap().retain(|path| !broken.contains(path));
     let next = Store::open(directory.path()).unwrap();
     let layer = next.layers().get(&layer.diff_id).unwrap().unwrap();
-    assert!(next.blobs().contains(&image.id) && !next.blobs().is_durable(&image.id));
+    assert!(next.blobs().contains(&image.id) && !next.blobs().is_durable(&image.id, b"config"));
     assert!(next.images().get(&image.id).unwrap().is_some());
     assert!(!next.images().is_durable(&image.id));
     assert!(next.images().named("name").unwrap().is_some());
@@ -152,7 +138,7 @@ fn what_a_killed_process_left_unsynced_is_seen_to_be() {
     next.make_durable(std::slice::from_ref(&layer)).unwrap();
     next.images().put(&image).unwrap();
     next.images().tag(&tag(&image)).unwrap();
-    assert!(next.blobs().is_durable(&image.id) && layer.is_durable());
+    assert!(next.blobs().is_durable(&image.id, b"config") && layer.is_durable());
     assert!(next.images().is_durable(&image.id) && next.images().is_name_durable("name"));
     let done = synced(directory.path());
     for path in [&tags, &blobs, &store.version_file()] {
@@ -173,7 +159,7 @@ fn a_mark_is_that_of_the_file_that_was_synced_and_not_of_its_successor() {
     store.blobs().remove(&id).unwrap();
     config(&store);
     mark(&opened[0].1, &path).unwrap();
-    assert!(!store.blobs().is_durable(&id));
+    assert!(!store.blobs().is_durable(&id, b"config"));
 }
 
 #[test]
@@ -201,6 +187,8 @@ fn without_durability_nothing_is_synced() {
     assert!(!layer.is_durable() && store.images().is_durable(&image.id));
     // Who wants more does not take it for durable.
     let other = Store::open(directory.path()).unwrap();
-    assert!(!other.images().is_durable(&image.id) && !other.blobs().is_durable(&image.id));
+    assert!(
+        !other.images().is_durable(&image.id) && !other.blobs().is_durable(&image.id, b"config")
+    );
     assert!(!other.images().is_name_durable("name"));
 }

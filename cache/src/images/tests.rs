@@ -3,12 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-
-fn new() -> (tempfile::TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
-    (directory, store)
-}
+use crate::testing::new;
 
 fn time(second: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::new(second, 123_456_789)
@@ -27,7 +22,8 @@ fn tag(name: &str, image: Digest) -> Tag {
     Tag {
         name: name.to_owned(),
         image,
-        manifest: Some(Digest::of(b"manifest")),
+        manifest: Some(Digest::of(b"index")),
+        document: Some(Digest::of(b"manifest")),
         tagged: time(9),
     }
 }

@@ -5,16 +5,7 @@ use layer::Digest;
 use super::*;
 use crate::Form;
 use crate::store::entries;
-
-fn new() -> (tempfile::TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
-    (directory, store)
-}
-
-fn diff_id(name: &str) -> DiffId {
-    DiffId::new(Digest::of(name.as_bytes()))
-}
+use crate::testing::{diff_id, new};
 
 /// Commits a layer with this tar and content.
 fn add(store: &Store, tar: &str, content: &str) -> Layer {
@@ -65,7 +56,7 @@ fn digits_of(name: &str) -> String {
 fn a_layer_committed_twice_stays_the_first() {
     let (_directory, store) = new();
     let first = add(&store, "tar", "content");
-    fs::write(first.index(), "INDEX").unwrap();
+    spoil_unseen(&first, |layer| fs::write(layer.index(), "INDEX").unwrap());
     let second = add(&store, "tar", "content");
     assert_eq!(fs::read(second.index()).unwrap(), b"INDEX");
     assert!(is_empty(&store, Bucket::Temporary));
@@ -135,7 +126,7 @@ fn a_layer_of_before_a_restart_is_compared_with_its_digests_unless_it_was_durabl
         assert!(store.layers().get(&layer.diff_id).unwrap().is_some());
         // What was read from the disk is durable, and not read again.
         assert!(layer.is_durable());
-        spoil(&layer);
+        spoil_unseen(&layer, spoil);
         assert!(store.layers().get(&layer.diff_id).unwrap().is_some());
         fs::remove_dir_all(&layer.directory).unwrap();
     }
@@ -147,6 +138,47 @@ fn restart(store: &Store, layer: &Layer) {
     let mut description = record::read::<Description>(&path).unwrap().unwrap();
     description.boot = "earlier".to_owned();
     store.write_record(&path, &description).unwrap();
+}
+
+/// Changes a layer as a disk does: no time says so.
+fn spoil_unseen(layer: &Layer, spoil: fn(&Layer)) {
+    let times = [layer.tar(), layer.index()].map(|path| {
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        (path, time)
+    });
+    spoil(layer);
+    for (path, time) in times {
+        fs::File::open(path).unwrap().set_modified(time).unwrap();
+    }
+}
+
+#[test]
+fn a_layer_that_was_written_to_is_compared_with_its_digests() {
+    let (_directory, store) = new();
+    let spoil: [fn(&Layer); 2] = [
+        |layer| fs::write(layer.tar(), "ta\0").unwrap(),
+        |layer| fs::write(layer.index(), "inde\0").unwrap(),
+    ];
+    let get = || store.layers().get(&diff_id("tar")).unwrap();
+    for (number, spoil) in spoil.into_iter().enumerate() {
+        let layer = add(&store, "tar", "content");
+        store.make_durable(std::slice::from_ref(&layer)).unwrap();
+        spoil(&layer);
+        assert!(get().is_none(), "case {number}");
+        // What is made again takes its place.
+        add(&store, "tar", "content");
+        assert!(get().is_some(), "case {number}");
+    }
+    // A copy of the store has other times and the same bytes. They are read once.
+    let layer = add(&store, "tar", "content");
+    store.make_durable(std::slice::from_ref(&layer)).unwrap();
+    let earlier = std::time::SystemTime::UNIX_EPOCH;
+    let tar = fs::File::open(layer.tar()).unwrap();
+    tar.set_modified(earlier).unwrap();
+    assert!(get().is_some() && !layer.is_durable());
+    let spoil: fn(&Layer) = |layer| fs::write(layer.tar(), "ta\0").unwrap();
+    spoil_unseen(&layer, spoil);
+    assert!(get().is_some());
 }
 
 #[test]
@@ -230,6 +262,21 @@ fn action_records_hold_as_long_as_their_layers() {
     store.layers().remove(&chain[0]).unwrap();
     assert_eq!(actions.by_definition(&key).unwrap(), None);
     assert_eq!(actions.by_content(&key).unwrap().unwrap(), chain[1..]);
+}
+
+#[test]
+fn a_damaged_document_is_written_again() {
+    let (_directory, store) = new();
+    let id = Digest::of(b"config");
+    store.blobs().put(&id, b"config").unwrap();
+    store.make_durable(&[]).unwrap();
+    assert!(store.blobs().is_durable(&id, b"config"));
+    let path = store.blobs().names().unwrap().remove(0).1;
+    // As a disk does it: it is still marked as durable.
+    fs::write(&path, "c0nfig").unwrap();
+    assert!(!store.blobs().is_durable(&id, b"config"));
+    store.blobs().put(&id, b"config").unwrap();
+    assert_eq!(store.blobs().get(&id).unwrap().unwrap(), b"config");
 }
 
 #[test]

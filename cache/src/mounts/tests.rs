@@ -59,6 +59,22 @@ async fn a_fresh_directory_that_is_not_published_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_directory_that_does_not_say_whose_it_is_gives_way() {
+    let (_directory, store, other) = new();
+    for sharing in [Sharing::Shared, Sharing::Locked, Sharing::Private] {
+        let lease = lease(&store, "m", sharing).await;
+        fs::write(lease.path().join("old"), "").unwrap();
+        fs::write(lease.directory.join("id"), "damaged").unwrap();
+        drop(lease);
+        assert_eq!(store.mounts().list().unwrap(), []);
+        let fresh = other.mounts().lease("m", sharing).await.unwrap();
+        assert!(fresh.is_fresh());
+        let fresh = fresh.publish().unwrap();
+        assert!(entries(&fresh.path()).unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn sharing_decides_what_a_second_user_gets() {
     use Sharing::{Locked, Private, Shared};
     for (first, second, gets) in [

@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 use std::process::Child;
 
-use layer::{ContentDigest, DiffId, Digest};
+use layer::{DiffId, Digest};
 
 use super::*;
+use crate::testing::{self, add};
 use crate::{Collector, Image, Layer, Prune, Roots, Sharing, Tag};
 
 const STORE: &str = "RBUILD_MODEL_STORE";
@@ -42,7 +43,7 @@ fn text(layer: u64) -> String {
 }
 
 fn diff_id(layer: u64) -> DiffId {
-    DiffId::new(Digest::of(text(layer).as_bytes()))
+    testing::diff_id(&text(layer))
 }
 
 /// A layer that is in the store, or made anew as a build would.
@@ -51,11 +52,7 @@ fn layer(store: &Store, number: u64) -> Layer {
     if let Some(layer) = layers.get(&diff_id(number)).unwrap() {
         return layer;
     }
-    let draft = layers.begin().unwrap();
-    fs::write(draft.tar(), text(number)).unwrap();
-    fs::write(draft.index(), text(number)).unwrap();
-    let content = ContentDigest::of(text(number).as_bytes());
-    draft.commit(&diff_id(number), &content).unwrap()
+    add(store, &text(number))
 }
 
 /// Makes an image as builds do.
@@ -77,6 +74,7 @@ fn build(store: &Store, name: &str, numbers: &[u64]) {
         name: name.to_owned(),
         image: id,
         manifest: None,
+        document: None,
         tagged: std::time::SystemTime::now(),
     };
     store.images().tag(&tag).unwrap();

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use layer::{ContentDigest, DiffId, Digest};
-
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::testing::{add, diff_id};
 use crate::{Form, Swept};
 
 /// Says to a test that it is a process of its own, and on which store it works.
@@ -48,22 +47,6 @@ fn wait(what: &str, is_so: impl Fn() -> bool) {
 
 fn is_empty(store: &Store, bucket: Bucket) -> bool {
     entries(&store.directory(bucket)).unwrap().is_empty()
-}
-
-fn diff_id(name: &str) -> DiffId {
-    DiffId::new(Digest::of(name.as_bytes()))
-}
-
-/// A layer whose files hold its name.
-fn add_layer(store: &Store, name: &str) -> DiffId {
-    let draft = store.layers().begin().unwrap();
-    fs::write(draft.tar(), name).unwrap();
-    fs::write(draft.index(), name).unwrap();
-    let id = diff_id(name);
-    draft
-        .commit(&id, &ContentDigest::of(name.as_bytes()))
-        .unwrap();
-    id
 }
 
 #[test]
@@ -260,9 +243,9 @@ fn who_removes_and_who_writes_what_keeps_layers_exclude_each_other() {
 #[ignore = "a process of its own for the tests that kill it"]
 fn writing_process() {
     let store = Store::open(std::env::var_os(STORE).unwrap()).unwrap();
-    let base = add_layer(&store, "base");
+    let base = add(&store, "base").diff_id;
     for number in 0_u64.. {
-        let id = add_layer(&store, &format!("layer {number}"));
+        let id = add(&store, &format!("layer {number}")).diff_id;
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number.to_le_bytes());
         store

@@ -1,12 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-
-fn new() -> (tempfile::TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
-    (directory, store)
-}
+use crate::testing::new;
 
 fn transfer(compression: Compression, blob: &str) -> Transfer {
     Transfer {
@@ -77,4 +72,47 @@ fn locations_are_gathered_and_forgotten() {
         transfers.locations(&blob).unwrap(),
         ["localhost:5000/a", "localhost:5000/b"]
     );
+}
+
+#[test]
+fn what_is_old_and_of_no_layer_is_forgotten() {
+    let (_directory, store) = new();
+    let transfers = store.transfers();
+    let layer = crate::testing::add(&store, "layer").diff_id;
+    let gone = Transfer {
+        layer: DiffId::new(Digest::of(b"another")),
+        ..transfer(Compression::Gzip, "gone")
+    };
+    let kept = Transfer {
+        layer,
+        ..transfer(Compression::Gzip, "kept")
+    };
+    // A layer that is sent as it is is its own blob.
+    let own = *layer.digest();
+    for transfer in [&gone, &kept] {
+        transfers.remember(transfer).unwrap();
+        transfers.remember_location(&transfer.blob, "r").unwrap();
+    }
+    transfers.remember_location(&own, "r").unwrap();
+    transfers.forget_old().unwrap();
+    assert_eq!(transfers.by_blob(&gone.blob).unwrap().as_ref(), Some(&gone));
+    assert_eq!(transfers.locations(&gone.blob).unwrap(), ["r"]);
+    let old = SystemTime::now() - AGE_MAX - Duration::from_hours(1);
+    for bucket in [Bucket::Transfers, Bucket::Origins] {
+        for path in shards(&store, bucket).unwrap() {
+            let file = std::fs::File::open(path).unwrap();
+            file.set_modified(old).unwrap();
+        }
+    }
+    transfers.forget_old().unwrap();
+    assert_eq!(transfers.by_blob(&gone.blob).unwrap(), None);
+    assert_eq!(
+        transfers.by_layer(&gone.layer, Compression::Gzip).unwrap(),
+        None
+    );
+    assert_eq!(transfers.locations(&gone.blob).unwrap(), [""; 0]);
+    assert_eq!(transfers.by_blob(&kept.blob).unwrap().as_ref(), Some(&kept));
+    for blob in [kept.blob, own] {
+        assert_eq!(transfers.locations(&blob).unwrap(), ["r"]);
+    }
 }

@@ -74,6 +74,7 @@ impl Engine {
         listener: Arc<dyn Listener>,
     ) -> Debugged {
         self.sweep();
+        let _collecting = self.collecting();
         let request = Arc::new(request);
         let failed = Mutex::new(None);
         let make = async |progress: &Progress, recorder: &Recorder| {
@@ -109,7 +110,6 @@ impl Engine {
             Debugged::Failed(..) => None,
         };
         let result = self.recorded(&request, listener, make, image).await;
-        self.collect_behind();
         let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
         result.unwrap_or_else(|error| Debugged::Failed(error, failed))
     }

@@ -80,6 +80,7 @@ impl Engine {
         listener: Arc<dyn Listener>,
     ) -> Result<Built, BuildError> {
         self.sweep();
+        let _collecting = self.collecting();
         let request = Arc::new(request);
         let make = async |progress: &Progress, recorder: &Recorder| {
             let image = self.make_image(&request, Seals::Any, progress, recorder);
@@ -87,9 +88,7 @@ impl Engine {
             self.write_outputs(&request, &image, progress).await
         };
         let built = self.recorded(&request, listener, make, |built| Some(built.id));
-        let built = built.await;
-        self.collect_behind();
-        built
+        built.await
     }
 
     /// Builds, again if a file of the context changed meanwhile, and writes the build down. `image` gives the id of the

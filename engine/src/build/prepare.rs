@@ -1,6 +1,7 @@
 //! Reads what a build starts from: the Dockerfile and the context's ignore file.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use frontend::SourceText;
 use frontend::ignore::Ignore;
 use frontend::plan::{Plan, StepKind};
 use frontend::remote::{HttpSource, RemoteSource, redacted};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::NamedContext;
 use super::include::{Place, directory_of};
@@ -159,18 +161,22 @@ fn locate(
             });
         }
         (DockerfileSource::InContext | DockerfileSource::Url(_), Some(root)) => {
-            either(|name| root.join(name), |path| path.exists())
+            let exists = |path: &PathBuf| open_within(root, path, OFlags::PATH).is_ok();
+            either(|name| root.join(name), exists)
         }
         (DockerfileSource::File(path), root) if root.is_some() || path.is_absolute() => {
             path.clone()
         }
         (source, _) => return locate_fetched(source, context, fetched),
     };
-    let bytes = read_bounded(&path, MAX_DOCKERFILE).map_err(|source| BuildError::Read {
-        what: "the Dockerfile",
-        path: path.clone(),
-        source,
-    })?;
+    let bytes =
+        read_bounded(root.map(PathBuf::as_path), &path, MAX_DOCKERFILE).map_err(|source| {
+            BuildError::Read {
+                what: "the Dockerfile",
+                path: path.clone(),
+                source,
+            }
+        })?;
     let name = root.and_then(|root| path.strip_prefix(root).ok());
     Ok(Found {
         name: name.unwrap_or(&path).display().to_string(),
@@ -238,12 +244,28 @@ pub(super) fn read_view(view: layer::View, name: &str) -> std::io::Result<Vec<u8
     Ok(bytes)
 }
 
-fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+fn read_bounded(root: Option<&Path>, path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(limit)
-        .read_to_end(&mut bytes)?;
+    let file = match root {
+        Some(root) => open_within(root, path, OFlags::RDONLY)?,
+        None => File::open(path)?,
+    };
+    file.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Opens a file. If its path is below `root`, links do not lead out of that: whoever made a context chose them, and not who
+/// builds it.
+fn open_within(root: &Path, path: &Path, flags: OFlags) -> std::io::Result<File> {
+    let flags = flags | OFlags::CLOEXEC;
+    let absolute = std::path::absolute(path)?;
+    let Ok(name) = absolute.strip_prefix(std::path::absolute(root)?) else {
+        return Ok(rustix::fs::open(path, flags, Mode::empty())?.into());
+    };
+    let top = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let top = rustix::fs::open(root, top, Mode::empty())?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    Ok(rustix::fs::openat2(top, name, flags, Mode::empty(), resolve)?.into())
 }
 
 /// Opens the context with the ignore file that belongs to the Dockerfile.
@@ -291,7 +313,7 @@ fn open(engine: &Engine, path: &Path, dockerfile: Option<&Path>) -> Result<Conte
         source,
     };
     let root = path.canonicalize().map_err(failed)?;
-    let (name, ignore) = ignore_file(&root, dockerfile)?;
+    let (name, ignore) = ignore_file(path, dockerfile)?;
     let memory = ContextMemory::load(engine.store(), &root.to_string_lossy());
     Context::open(&root, name, ignore, memory).map_err(|error| failed(std::io::Error::other(error)))
 }
@@ -309,7 +331,7 @@ fn ignore_file(root: &Path, dockerfile: Option<&Path>) -> Result<(String, Ignore
             path: path.clone(),
             source,
         };
-        match read_bounded(&path, MAX_IGNORE_FILE) {
+        match read_bounded(Some(root), &path, MAX_IGNORE_FILE) {
             Ok(bytes) => {
                 let ignore =
                     Ignore::parse(&bytes).map_err(|error| failed(std::io::Error::other(error)))?;

@@ -45,6 +45,7 @@ impl Engine {
         listener: Arc<dyn Listener>,
     ) -> Result<Verified, BuildError> {
         self.sweep();
+        let _collecting = self.collecting();
         let request = Arc::new(BuildRequest {
             no_cache: true,
             ..request
@@ -70,12 +71,10 @@ impl Engine {
         let difference = blocking(compared).await;
         let difference = difference.map_err(|_| BuildError::Cancelled)?;
         if let Some(difference) = difference.map_err(ImageError::Layer)? {
-            self.collect_behind();
             return Ok(Verified::Differs(difference));
         }
         let progress = Progress::new(listener);
         let built = self.write_outputs(&request, &first, &progress).await;
-        self.collect_behind();
         built.map(Verified::Same)
     }
 }

@@ -26,6 +26,7 @@ impl Engine {
         request: &CreateRequest,
         listener: Arc<dyn Listener>,
     ) -> Result<ContainerId, ContainerError> {
+        let _collecting = self.collecting();
         let name = request.name.as_deref().map(names::check).transpose()?;
         if let Some(name) = name {
             self.check_free(name)?;

@@ -101,8 +101,9 @@ impl Context {
     /// The ignore file, if it is what hides the file at `path`.
     pub(crate) fn ignore_file_hiding(&self, path: &str) -> Option<String> {
         let path = path.trim_matches('/');
-        let exists = rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW).is_ok();
-        (exists && self.ignore.excluded(path.as_bytes())).then(|| self.ignore_file.clone())
+        let found = self.open_beneath(path.as_bytes());
+        (matches!(found, Ok(Some(_))) && self.ignore.excluded(path.as_bytes()))
+            .then(|| self.ignore_file.clone())
     }
 
     /// Whether there is a socket at `path`.

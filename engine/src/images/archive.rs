@@ -74,6 +74,7 @@ impl Engine {
 
     /// Brings the images of an archive into the store, and gives their names, and the ids of those that have none.
     pub async fn load(&self, from: ArchiveSource) -> Result<Vec<Loaded>, ImageError> {
+        let _collecting = self.collecting();
         let engine = self.clone();
         blocking(move || engine.load_blocking(from)).await
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use image::Platform;
 use image::pull::{RemoteImage, fetch_layers};
 use image::transfer::{LayerSink, Observer};
+use layer::DiffId;
 use solver::KeyWriter;
 
 use super::observer::RowObserver;
-use super::record::{Documents, Origin};
+use super::record::{Documents, Origin, Published};
 use super::resolve::ResolvedImage;
 use super::sink::StoreSink;
 use super::work::blocking;
@@ -59,7 +60,7 @@ impl Engine {
         let Some(remote) = &image.remote else {
             return Ok(image.held.clone());
         };
-        let held = if let Some(held) = self.held_layers(image)? {
+        let held = if let Some(held) = self.held_layers(&image.layers)? {
             held
         } else {
             let mut key = KeyWriter::new("rbuild pull", 1);
@@ -78,16 +79,24 @@ impl Engine {
             // The name is that of an image which runs here.
             return Ok(held);
         }
-        let target = Some(remote.target.digest);
-        self.name_image(&image.reference, &image.id, target, origin)?;
+        let published = Published {
+            target: remote.target.digest,
+            document: Some(remote.manifest.digest),
+        };
+        self.name_image(&image.reference, &image.id, Some(published), origin)?;
         Ok(held)
     }
 
-    /// The layers of an image if the store has all of them.
-    fn held_layers(&self, image: &ResolvedImage) -> Result<Option<Vec<cache::Layer>>, ImageError> {
-        let store = self.store().layers();
-        let held = image.layers.iter().map(|layer| store.get(layer));
-        Ok(held.collect::<Result<_, _>>()?)
+    /// The layers of an image if the store has all of them, whole and with indexes that can be opened.
+    pub(super) fn held_layers(
+        &self,
+        layers: &[DiffId],
+    ) -> Result<Option<Vec<cache::Layer>>, ImageError> {
+        let held = layers.iter().map(|layer| {
+            let sealed = self.sealed_layer(layer).map_err(Arc::new)?;
+            Ok(sealed.map(|sealed| sealed.stored))
+        });
+        held.collect()
     }
 
     async fn fetch(

@@ -89,9 +89,9 @@ impl Engine {
         Ok(tags)
     }
 
-    /// The manifest that one of the names leads to and that the store has.
+    /// The manifest that the image came with under one of its names.
     fn own_manifest(&self, tags: &[Tag], id: &Digest) -> Result<Option<Descriptor>, ImageError> {
-        for digest in tags.iter().filter_map(|tag| tag.manifest) {
+        for digest in tags.iter().filter_map(|tag| tag.document) {
             let Some(bytes) = self.store().blobs().get(&digest)? else {
                 continue;
             };

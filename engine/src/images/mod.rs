@@ -33,7 +33,7 @@ pub(crate) use self::client::registry_client;
 pub(crate) use self::list::created;
 pub(crate) use self::names::keeps_image;
 pub(crate) use self::observer::RowObserver;
-pub(crate) use self::record::{Documents, Origin, Recorded};
+pub(crate) use self::record::{Documents, Origin, Published, Recorded};
 pub(crate) use self::source::StoreSource;
 pub(crate) use self::work::{Scratch, Stop, Stoppable, blocking};
 

@@ -53,6 +53,7 @@ mod tests {
             name,
             image: layer::Digest::of(b""),
             manifest: None,
+            document: None,
             tagged: SystemTime::UNIX_EPOCH,
         };
         let (users, base) = (tag(of(&reference)), tag(of_base(&reference)));

@@ -8,7 +8,7 @@ use image::transfer::{LayerSource, Observer};
 use image::{Compression, Content, Encoding, MediaTypes, Reference};
 
 use super::observer::RowObserver;
-use super::record::Origin;
+use super::record::{Origin, Published};
 use super::source::StoreSource;
 use super::work::Scratch;
 use crate::engine::Engine;
@@ -53,10 +53,14 @@ impl Engine {
         let manifest = self
             .send(&content, targets, encoding, MediaTypes::Oci, row)
             .await?;
+        let published = Published {
+            target: manifest.digest,
+            document: None,
+        };
         let _roots = self.store().share_roots()?;
         // Who removed it meanwhile wants it to be gone.
         if self.store().images().get(&image.id)?.is_some() {
-            self.name_image(reference, &image.id, Some(manifest.digest), Origin::User)?;
+            self.name_image(reference, &image.id, Some(published), Origin::User)?;
         }
         Ok(Pushed {
             reference: reference.clone(),

@@ -25,6 +25,15 @@ pub(crate) struct Documents<'a> {
     pub(crate) parts: &'a [(Digest, Vec<u8>)],
 }
 
+/// What a name leads to in its registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// The digest of a manifest or of an index.
+    pub(crate) target: Digest,
+    /// The manifest, where it was recorded with the image.
+    pub(crate) document: Option<Digest>,
+}
+
 /// Keeps collectors from an image until it has its names.
 #[derive(Debug)]
 #[must_use]
@@ -58,7 +67,7 @@ impl Engine {
             let parts = parts.map(|(digest, bytes)| (digest, &**bytes));
             [config].into_iter().chain(documents.manifest).chain(parts)
         };
-        let are_durable = || all().all(|(digest, _)| store.blobs().is_durable(digest));
+        let are_durable = || all().all(|(digest, bytes)| store.blobs().is_durable(digest, bytes));
         let put = || {
             for (digest, bytes) in all() {
                 store.blobs().put(digest, bytes)?;
@@ -109,31 +118,36 @@ impl Engine {
         held.collect()
     }
 
-    /// Gives an image, whose layers the caller holds, a name. `manifest` is what the name leads to in a registry.
+    /// Gives an image, whose layers the caller holds, a name.
     pub(crate) fn name_image(
         &self,
         reference: &Reference,
         id: &Digest,
-        manifest: Option<Digest>,
+        published: Option<Published>,
         origin: Origin,
     ) -> Result<(), ImageError> {
         let name = match origin {
             Origin::User => names::of(reference),
             Origin::Build => names::of_base(reference),
         };
+        let tag = Tag {
+            name,
+            image: *id,
+            manifest: published.map(|published| published.target),
+            document: published.and_then(|published| published.document),
+            tagged: SystemTime::now(),
+        };
         if let Some(latest) = self.base_tag(reference)?
-            && (latest.name == name && latest.image == *id && latest.manifest == manifest)
-            && self.store().images().is_name_durable(&name)
+            && (Tag {
+                tagged: tag.tagged,
+                ..latest
+            }) == tag
+            && self.store().images().is_name_durable(&tag.name)
         {
             return Ok(());
         }
         let _roots = self.store().share_roots()?;
-        Ok(self.store().images().tag(&Tag {
-            name,
-            image: *id,
-            manifest,
-            tagged: SystemTime::now(),
-        })?)
+        Ok(self.store().images().tag(&tag)?)
     }
 
     /// The manifest of an image as it is in the store, where layers are not compressed: its bytes and the pointer to

@@ -47,6 +47,7 @@ impl Engine {
         force: bool,
         container: impl Fn(&Digest) -> Option<String>,
     ) -> Result<Vec<Removal>, ImageError> {
+        let _collecting = self.collecting();
         let _alone = self.store().reserve_roots()?;
         let Found { image, tag } = self.find_image(name)?;
         let mut tags = self.tags_of(&image.id)?;

@@ -105,9 +105,7 @@ impl Engine {
             }
             Err(error) => return Err(error),
         };
-        let store = self.store().layers();
-        let held = variant.layers.iter().map(|layer| store.get(layer));
-        let Some(held) = held.collect::<Result<Option<Vec<_>>, _>>()? else {
+        let Some(held) = self.held_layers(&variant.layers)? else {
             return Ok(None);
         };
         Ok(Some(ResolvedImage {
@@ -126,6 +124,7 @@ impl Engine {
         reference: &Reference,
         listener: Arc<dyn Listener>,
     ) -> Result<Pulled, ImageError> {
+        let _collecting = self.collecting();
         let progress = Progress::new(listener);
         let row = progress.start(format!("pull {}", reference.familiar()));
         row.finish(self.pull_with(reference, &row).await)

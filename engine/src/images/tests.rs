@@ -8,7 +8,7 @@ use image::Reference;
 use image::config::{ImageConfig, RootFs};
 use layer::{DiffId, Digest, Index, LayerPath};
 
-use super::{ArchiveSource, Documents, Origin, Removal};
+use super::{ArchiveSource, Documents, Origin, Published, Removal};
 use crate::engine::{Engine, LayerForm, Settings};
 use crate::error::ImageError;
 use crate::output::Destination;
@@ -279,8 +279,12 @@ async fn what_builds_fetched_is_found_by_builds_and_not_listed() {
             .is_none()
     );
     let digest = Digest::of(b"index");
+    let published = Published {
+        target: digest,
+        document: None,
+    };
     engine
-        .name_image(&name, &id, Some(digest), Origin::Build)
+        .name_image(&name, &id, Some(published), Origin::Build)
         .expect("named");
     assert_eq!(names(&engine), ["mine:1"]);
     assert_eq!(engine.images().expect("the images")[0].digests, []);

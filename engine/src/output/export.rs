@@ -7,7 +7,9 @@ use image::manifest::Descriptor;
 use super::attributes::{ArchivePlace, Form};
 use super::write::{Export, Exported, done, part};
 use crate::error::ImageError;
-use crate::images::{Origin, RowObserver, Scratch, Stop, Stoppable, StoreSource, blocking};
+use crate::images::{
+    Origin, Published, RowObserver, Scratch, Stop, Stoppable, StoreSource, blocking,
+};
 use crate::progress::Row;
 
 impl Export<'_> {
@@ -52,9 +54,12 @@ impl Export<'_> {
     fn name(&self, names: &[Reference]) -> Result<(), ImageError> {
         for name in names {
             let pushed = self.pushed.iter().rev().find(|(known, _)| known == name);
-            let manifest = pushed.map(|(_, digest)| *digest);
+            let published = pushed.map(|(_, digest)| Published {
+                target: *digest,
+                document: None,
+            });
             self.engine
-                .name_image(name, &self.stored.id, manifest, Origin::User)?;
+                .name_image(name, &self.stored.id, published, Origin::User)?;
         }
         Ok(())
     }
