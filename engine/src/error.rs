@@ -186,6 +186,22 @@ pub enum StepError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A service ended before it was ready.
+    #[error("service `{name}` ended before it was ready: {status}")]
+    EndedService {
+        /// Which.
+        name: String,
+        /// How.
+        status: runtime::ExitStatus,
+    },
+    /// A service did not become ready.
+    #[error("service `{name}` is not healthy after {seconds} s")]
+    UnhealthyService {
+        /// Which.
+        name: String,
+        /// How long was waited.
+        seconds: u64,
+    },
     /// A mount names nothing.
     #[error("cannot mount `{path}`: it is not in {place}")]
     MountSource {

@@ -73,6 +73,9 @@ pub fn flag_summary(keyword: &str, flag: &str) -> &'static str {
         ("RUN", "cache-ttl") => {
             "How old a result may be, such as `1d`. An [extension](extensions.md) of rbuild."
         }
+        ("RUN", "service") => {
+            "Runs an image beside the command: `NAME` or `NAME,image=IMAGE`. An [extension](extensions.md) of rbuild."
+        }
         ("RUN", "device") => "A CDI device.",
         ("COPY", "from") => "A stage, by name or number, an image or a named context.",
         ("COPY", "parents") => {

@@ -105,6 +105,29 @@ pub struct Run {
     pub security: Security,
     /// `--no-cache` and `--cache-ttl`.
     pub reuse: Reuse,
+    /// `--service`s in their order.
+    pub services: Vec<Service>,
+}
+
+/// What runs beside a `RUN`, on a network that the two have for themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// What its host is called.
+    pub name: String,
+    /// Whose files it runs on; it changes nothing of them.
+    pub from: Source,
+    /// Its entry point and command.
+    pub args: Vec<String>,
+    /// Its environment, `PATH` among it.
+    pub env: Vec<(String, String)>,
+    /// Its working directory.
+    pub cwd: String,
+    /// Its user, as the image has it; empty for root.
+    pub user: String,
+    /// How to find out that it is ready; without a test it is when it runs.
+    pub check: Healthcheck,
+    /// What runs a test that is written for the shell.
+    pub shell: Vec<String>,
 }
 
 /// How long the result of a `RUN` may take the place of running it.

@@ -245,6 +245,67 @@ fn files_are_included_from_where_the_dockerfile_is_and_from_nowhere_else() {
     rbuild.build(context.path(), &["-f", file]);
 }
 
+/// A server that gives what the step wants once it has made it, a while after it runs.
+const SERVER: &str = "FROM @busybox AS web\n\
+    ENV GREETING=hello\n\
+    HEALTHCHECK --start-interval=100ms --retries=600 CMD test -e /www/ready\n\
+    CMD sleep 1 && mkdir /www && echo $GREETING > /www/ready && exec httpd -f -p 80 -h /www\n";
+
+#[test]
+fn a_service_runs_beside_its_step_and_ends_with_it() {
+    let rbuild = rbuild();
+    let context = Context::new(&format!(
+        "{SERVER}FROM @busybox AS idle\nCMD sleep 1000\nFROM @busybox\n\
+         RUN --service=web wget -q -O /got http://web/ready && wget -q -O - http://127.0.0.1/ready\n\
+         RUN --service=site,image=web --service=other,image=idle true && grep -c 127.0.0.1 /etc/hosts > /hosts\n\
+         CMD [\"sh\", \"-c\", \"cat /got /hosts; test ! -e /www\"]\n"
+    ));
+    let steps = ["--service=web", "--service=site"];
+    assert_eq!(ran(&rbuild, &context, &["-t", "served"], &steps), steps);
+    let run = rbuild.run(["run", "--rm", "served"]);
+    assert_eq!(run.succeeded(), "hello\n3\n");
+    rbuild.assert_nothing_mounted();
+    assert_eq!(ran(&rbuild, &context, &[], &steps), [""; 0]);
+    // What it runs on and how it runs is part of the step.
+    context.dockerfile(&format!(
+        "{}FROM @busybox\nRUN --service=web wget -q -O - http://web/ready\n",
+        SERVER.replace("hello", "goodbye")
+    ));
+    assert_eq!(ran(&rbuild, &context, &[], &steps[..1]), &steps[..1]);
+}
+
+#[test]
+fn a_service_that_fails_is_told_with_what_it_said() {
+    let rbuild = rbuild();
+    let cases = [
+        (
+            "HEALTHCHECK CMD false\nCMD echo about to end && exit 7\n",
+            "true",
+            &["ended before it was ready: exit code: 7", "about to end"][..],
+        ),
+        (
+            "HEALTHCHECK --interval=10ms --retries=1 CMD while ! test -e /said; do sleep 0.1; done; false\n\
+             CMD echo never ready; touch /said; sleep 1000\n",
+            "true",
+            &["`bad` is not healthy", "never ready"],
+        ),
+        (
+            "HEALTHCHECK --start-interval=100ms --retries=600 CMD test -e /said\n\
+             CMD echo I am here; touch /said; sleep 1000\n",
+            "exit 3",
+            &["did not complete successfully: exit code: 3", "I am here"],
+        ),
+    ];
+    for (service, command, said) in cases {
+        let context = Context::new(&format!(
+            "FROM @busybox AS bad\n{service}FROM @busybox\nRUN --service=bad {command}\n"
+        ));
+        let outcome = rbuild.try_build(context.path(), &[]);
+        outcome.says(said).failed_with(1);
+        rbuild.assert_nothing_mounted();
+    }
+}
+
 #[test]
 fn extensions_are_announced_and_the_notes_can_be_turned_off() {
     let rbuild = rbuild();

@@ -205,6 +205,7 @@ fn plain(env: Vec<(String, String)>) -> Run {
         network: Network::Default,
         security: Security::Sandbox,
         reuse: Reuse::Always,
+        services: Vec::new(),
     }
 }
 

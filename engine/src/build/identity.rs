@@ -6,7 +6,7 @@
 
 use frontend::plan::{
     CacheMount, CopyItem, MakeDirectory, Mount, MountKind, Network, Run, SecretMount, Security,
-    Sharing, Source, SshMount,
+    Service, Sharing, Source, SshMount,
 };
 use solver::KeyWriter;
 
@@ -38,7 +38,11 @@ pub(super) fn run(
     hosts: &[String],
     epoch: Option<i64>,
 ) -> KeyWriter {
-    let mut key = KeyWriter::new("rbuild run", 2);
+    let mut key = if run.services.is_empty() {
+        KeyWriter::new("rbuild run", 2)
+    } else {
+        KeyWriter::new("rbuild run with services", 1)
+    };
     key.list(&run.args, |key, arg| {
         key.text(arg);
     });
@@ -74,7 +78,23 @@ pub(super) fn run(
         }
     });
     write_epoch(&mut key, epoch);
+    if !run.services.is_empty() {
+        key.list(&run.services, service);
+    }
     key
+}
+
+/// How it is found out that a service is ready is no part of it, as long as that is.
+fn service(key: &mut KeyWriter, service: &Service) {
+    key.text(&service.name);
+    source(key, &service.from);
+    key.list(&service.args, |key, arg| {
+        key.text(arg);
+    });
+    key.list(&service.env, |key, (name, value)| {
+        key.text(name).text(value);
+    });
+    key.text(&service.cwd).text(&service.user);
 }
 
 fn mount(key: &mut KeyWriter, mount: &Mount) {
@@ -240,6 +260,7 @@ mod tests {
             network: Network::Default,
             security: Security::Sandbox,
             reuse: Reuse::Always,
+            services: Vec::new(),
         }
     }
 
@@ -309,6 +330,29 @@ mod tests {
             hex(&key(&sample(), &[], None)),
             hex(&key(&other, &[], None))
         );
+    }
+
+    #[test]
+    fn services_are_part_of_a_command_and_their_checks_are_not() {
+        let mut with = sample();
+        with.services.push(Service {
+            name: "db".into(),
+            from: Source::Input(1),
+            args: vec!["serve".into()],
+            env: Vec::new(),
+            cwd: "/".into(),
+            user: String::new(),
+            check: frontend::plan::Healthcheck::default(),
+            shell: Vec::new(),
+        });
+        let base = hex(&key(&with, &[], None));
+        assert_ne!(base, hex(&key(&sample(), &[], None)));
+        let mut other = with.clone();
+        other.services[0].args.push("x".into());
+        assert_ne!(base, hex(&key(&other, &[], None)));
+        let mut other = with.clone();
+        other.services[0].check.interval = 1;
+        assert_eq!(base, hex(&key(&other, &[], None)));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod request;
 mod resolve;
 mod run;
 mod secrets;
+mod services;
 mod squash;
 mod ssh;
 mod state;

@@ -323,6 +323,14 @@ async fn run_content(command: &Run, inputs: &[Rootfs]) -> Result<[u8; 32], StepE
             key.identity(digest.as_bytes());
         });
     }
+    for service in &command.services {
+        if let Source::Input(number) = service.from {
+            let rootfs = inputs.get(number).cloned().unwrap_or_default();
+            key.list(&rootfs.sealed().await?, |key, sealed| {
+                key.identity(sealed.index.content_digest().as_bytes());
+            });
+        }
+    }
     Ok(key.finish())
 }
 

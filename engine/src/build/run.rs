@@ -1,6 +1,7 @@
 //! `RUN`: a command in a sandbox over the layers so far, whose changes become the next layer.
 
 use std::mem;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use solver::RunContext;
 use super::debug::Failed;
 use super::operation::blocking;
 use super::secrets::{Masker, SecretValue};
+use super::services::Services;
 use super::ssh::AgentSocket;
 use super::state::MountedFiles;
 use super::{Build, Seals};
@@ -37,6 +39,8 @@ pub(super) struct Surroundings {
     mounts: Vec<Mount>,
     env: Vec<(String, String)>,
     secrets: Vec<SecretValue>,
+    /// What the command asks for, if services have none.
+    pub(super) network: Network,
     pub(super) held: Held,
 }
 
@@ -58,6 +62,10 @@ pub(super) async fn run(
     let base = inputs.first().cloned().unwrap_or_default();
     let waiting = row.spend(Phase::Waiting);
     let mut around = surroundings(build, command, &inputs).await?;
+    let mut services = Services::start(build, command, &inputs, row, &context.cancelled).await?;
+    if let Some(network) = services.network() {
+        around.network = network;
+    }
     drop(waiting);
     let secrets = mem::take(&mut around.secrets);
     let held = mem::take(&mut around.held);
@@ -75,7 +83,14 @@ pub(super) async fn run(
         Ok(child) => follow(child, &secrets, row, &context).await,
         Err(error) => Err(error),
     };
-    drop((processing, held));
+    let is_fine = match &result {
+        Ok(status) => status.success(),
+        Err(error) => matches!(error, StepError::Cancelled),
+    };
+    if !is_fine {
+        services.tell(row).await;
+    }
+    drop((processing, held, services));
     let status = result?;
     if !status.success() && build.keeps_failures() {
         build.keep_failed(Failed {
@@ -90,19 +105,23 @@ pub(super) async fn run(
 }
 
 /// The directories for what a step changes. What a step that failed or was stopped has changed is of no use.
-struct Changes<'a> {
+pub(super) struct Changes<'a> {
     build: &'a Build,
     upper: Upper,
     kept: bool,
 }
 
 impl<'a> Changes<'a> {
-    fn new(build: &'a Build) -> Result<Self, StepError> {
+    pub(super) fn new(build: &'a Build) -> Result<Self, StepError> {
         Ok(Self {
             upper: build.engine().store().layers().new_upper()?,
             build,
             kept: false,
         })
+    }
+
+    pub(super) fn upper(&self) -> &Upper {
+        &self.upper
     }
 
     fn keep(mut self) -> Upper {
@@ -140,10 +159,18 @@ pub(super) async fn surroundings(
     command: &Run,
     inputs: &[Rootfs],
 ) -> Result<Surroundings, StepError> {
+    let mut hosts = build.hosts_on(command.network)?;
+    let services = command.services.iter();
+    hosts.extend(services.map(|service| format!("{}\t{}", Ipv4Addr::LOCALHOST, service.name)));
     let mut all = Surroundings {
-        mounts: name_files(HOST_NAME, &build.hosts_on(command.network)?)?,
+        mounts: name_files(HOST_NAME, &hosts)?,
         env: Vec::new(),
         secrets: Vec::new(),
+        network: match command.network {
+            plan::Network::None => Network::None,
+            plan::Network::Default => Network::Own,
+            plan::Network::Host => Network::Host,
+        },
         held: Held::default(),
     };
     for script in &command.scripts {
@@ -326,11 +353,7 @@ pub(super) fn spawn(
         process,
         stdio,
         host_name: HOST_NAME.to_owned(),
-        network: match command.network {
-            plan::Network::None => Network::None,
-            plan::Network::Default => Network::Own,
-            plan::Network::Host => Network::Host,
-        },
+        network: around.network,
         isolation,
         shared_memory: build.request().shared_memory,
         mounts: around.mounts,

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use frontend::plan::{
-    CacheMount, Copy, CopyItem, Mount, MountKind, Network, Run, Security, Sharing, Source, StepKind,
+    CacheMount, Copy, CopyItem, Mount, MountKind, Network, Run, Security, Service, Sharing, Source,
+    StepKind,
 };
 
 use super::inputs::Inputs;
@@ -74,6 +75,19 @@ fn run(inputs: &mut Inputs, run: &Run, hosts: &[String]) {
             Network::None => "none",
         },
     );
+    for service in &run.services {
+        let Service {
+            args,
+            env,
+            cwd,
+            user,
+            ..
+        } = service;
+        let env = env.iter().map(|(name, value)| format!("{name}={value}"));
+        let env = env.collect::<Vec<_>>().join(" ");
+        let text = format!("{} in {cwd} as `{user}` with {env}", args.join(" "));
+        inputs.part(format!("service {}", service.name), text);
+    }
     let security = match run.security {
         Security::Sandbox => None,
         Security::Insecure => Some("insecure".to_owned()),
@@ -191,6 +205,7 @@ mod tests {
             network: Network::Default,
             security: Security::Sandbox,
             reuse: frontend::plan::Reuse::Always,
+            services: Vec::new(),
         }
     }
 

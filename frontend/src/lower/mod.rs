@@ -16,6 +16,7 @@ mod ports;
 mod reference;
 mod remote;
 mod run;
+mod service;
 mod signal;
 mod stage;
 mod stages;

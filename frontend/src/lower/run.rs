@@ -47,6 +47,7 @@ impl Scope<'_, '_> {
         let (args, scripts) = self.arguments(command)?;
         let mut inputs = Vec::new();
         let mounts = self.mounts(&flags.mounts, &mut inputs)?;
+        let services = self.services(flags, &mut inputs)?;
         let name = self.run_name(command, &mounts);
         let mut env = self.state.env.list();
         let mut agents = mounts.iter();
@@ -73,9 +74,15 @@ impl Scope<'_, '_> {
             cwd: self.state.directory().to_owned(),
             user: self.state.image.config.user.clone(),
             mounts,
-            network,
+            // That of the services is theirs alone.
+            network: if services.is_empty() {
+                network
+            } else {
+                Network::None
+            },
             security,
             reuse,
+            services,
         };
         let step = self.push_step(StepKind::Run(Box::new(run)), name, &inputs)?;
         self.commit_step(history, Some(step))

@@ -23,7 +23,8 @@ use crate::syntax::ast::{Instruction, Kind};
 use crate::syntax::logical::Word;
 
 /// `PATH` where neither the base nor the Dockerfile sets one.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The comment of history entries.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 /// What all steps and stages of a plan may take together: short texts can ask for very large plans.
@@ -241,6 +242,16 @@ impl<'a> Builder<'a> {
     /// The stages that were gone through.
     pub(super) fn built(&self) -> impl DoubleEndedIterator<Item = usize> {
         self.results.keys().copied()
+    }
+
+    /// What a stage that was gone through says of its containers.
+    pub(super) fn config_of_stage(&self, number: usize) -> Option<&ContainerConfig> {
+        Some(&self.results.get(&number)?.image.config)
+    }
+
+    /// What an image says of its containers.
+    pub(super) fn config_of_image(&self, request: &ImageRequest) -> Option<&ContainerConfig> {
+        Some(&self.images.get(request)?.config)
     }
 
     /// The value that an `ARG` got in a stage.

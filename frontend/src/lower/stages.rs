@@ -287,6 +287,9 @@ impl<'a> Stages<'a> {
                     let source = self.source(name, mount.span)?;
                     sources.push(mount.from.is_some().then_some(source));
                 }
+                for service in &flags.services {
+                    sources.push(Some(self.source(&service.image, service.span)?));
+                }
                 sources
             }
             _ => Vec::new(),

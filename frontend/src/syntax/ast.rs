@@ -158,6 +158,17 @@ pub(crate) struct RunFlags {
     pub(crate) devices: Vec<Word>,
     pub(crate) no_cache: Option<Switch>,
     pub(crate) cache_ttl: Option<Word>,
+    pub(crate) services: Vec<ServiceFlag>,
+}
+
+/// A `--service`.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceFlag {
+    /// What its host is called.
+    pub(crate) name: String,
+    /// The stage or image.
+    pub(crate) image: String,
+    pub(crate) span: Span,
 }
 
 /// A `--mount`: its fields, nothing expanded.

@@ -2,20 +2,24 @@
 
 use std::ops::Range;
 
-use super::ast::{Kind, MountField, MountFlag, RunFlags};
+use super::ast::{Kind, MountField, MountFlag, RunFlags, ServiceFlag};
 use super::flags::Takes;
 use super::instruction::Request;
 use super::logical::Word;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, shortened};
 use crate::span::Span;
 
-pub(super) const FLAGS: [(&str, Takes); 6] = [
+/// The longest name of a host (RFC 1035).
+const MAX_HOST_NAME: usize = 253;
+
+pub(super) const FLAGS: [(&str, Takes); 7] = [
     ("cache-ttl", Takes::Value),
     ("device", Takes::Values),
     ("mount", Takes::Values),
     ("network", Takes::Value),
     ("no-cache", Takes::Bool),
     ("security", Takes::Value),
+    ("service", Takes::Values),
 ];
 
 pub(super) fn parse(request: &Request<'_>) -> Result<Kind, Diagnostic> {
@@ -24,6 +28,11 @@ pub(super) fn parse(request: &Request<'_>) -> Result<Kind, Diagnostic> {
         .values("mount")
         .iter()
         .map(mount)
+        .collect::<Result<_, _>>()?;
+    let services = flags
+        .values("service")
+        .iter()
+        .map(service)
         .collect::<Result<_, _>>()?;
     let command = request.command_line()?;
     if !command.shell && command.args.is_empty() {
@@ -36,8 +45,60 @@ pub(super) fn parse(request: &Request<'_>) -> Result<Kind, Diagnostic> {
         devices: flags.values("device"),
         no_cache: flags.switch("no-cache"),
         cache_ttl: flags.value("cache-ttl"),
+        services,
     };
     Ok(Kind::Run(flags, command))
+}
+
+/// `NAME`, a stage or image, or `NAME,image=IMAGE`.
+fn service(flag: &Word) -> Result<ServiceFlag, Diagnostic> {
+    let error = |message: String| Diagnostic::error(message, flag.span);
+    let (first, image) = match flag.text.split_once(',') {
+        None => (flag.text.as_str(), None),
+        Some((first, rest)) => match rest.split_once('=') {
+            Some(("image", image)) if !image.is_empty() && !image.contains(',') => {
+                (first, Some(image))
+            }
+            _ => {
+                return Err(
+                    error(format!("unexpected `{}` in `--service`", shortened(rest)))
+                        .with_help("write `--service=NAME` or `--service=NAME,image=IMAGE`"),
+                );
+            }
+        },
+    };
+    let image = image.unwrap_or(first);
+    if image.contains('$') {
+        return Err(
+            error("`--service` doesn't support variable expansion".to_owned())
+                .with_help("define an alias stage instead: `FROM $image AS name`"),
+        );
+    }
+    let name = if image == first {
+        let last = first.rsplit('/').next().unwrap_or(first);
+        last.split(['@', ':']).next().unwrap_or(last)
+    } else {
+        first
+    };
+    let is_part = |part: &str| {
+        let inner = |next: char| next.is_ascii_alphanumeric() || matches!(next, '-' | '_');
+        !part.is_empty() && !part.starts_with('-') && part.chars().all(inner)
+    };
+    if name.len() > MAX_HOST_NAME
+        || name.eq_ignore_ascii_case("localhost")
+        || !name.split('.').all(is_part)
+    {
+        return Err(error(format!(
+            "`{}` can't be the name of a service",
+            shortened(name)
+        ))
+        .with_help("it is a host name, such as `db`: `--service=db,image=IMAGE`"));
+    }
+    Ok(ServiceFlag {
+        name: name.to_owned(),
+        image: image.to_owned(),
+        span: flag.span,
+    })
 }
 
 fn mount(flag: &Word) -> Result<MountFlag, Diagnostic> {

@@ -124,6 +124,9 @@ fn run(out: &mut String, run: &Run) {
     if run.reuse != Reuse::Always {
         let _ = writeln!(out, "    reuse {:?}", run.reuse);
     }
+    for service in &run.services {
+        let _ = writeln!(out, "    service {service:?}");
+    }
     for mount in &run.mounts {
         let kind = match &mount.kind {
             MountKind::Bind {

@@ -51,6 +51,22 @@ impl Identity {
         }
     }
 
+    /// The network that the process is on.
+    pub(super) fn network(self) -> Result<OwnedFd, Error> {
+        let path = format!("/proc/{}/ns/net", self.pid);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let network = match openat(CWD, path, flags, Mode::empty()) {
+            Err(Errno::NOENT | Errno::SRCH) => return Err(Error::Gone),
+            opened => opened.map_err(Error::system("open the network of a process"))?,
+        };
+        // Whose else it might be by now.
+        if self.is_running() {
+            Ok(network)
+        } else {
+            Err(Error::Gone)
+        }
+    }
+
     /// Sends the process a signal.
     pub fn signal(self, signal: Signal) -> Result<(), Error> {
         match pidfd_send_signal(self.open()?, signal) {

@@ -133,8 +133,10 @@ pub(super) fn surroundings(
 
 /// The network to join, if there is one that was made for sandboxes.
 fn network(shared: &Shared, wanted: Network) -> Result<Option<OwnedFd>, Error> {
-    if wanted != Network::Own {
-        return Ok(None);
+    match wanted {
+        Network::Own => {}
+        Network::Of(process) => return process.network().map(Some),
+        Network::Host | Network::None => return Ok(None),
     }
     let namespace = shared.own_network().ok().map(|own| own.namespace());
     let copy = namespace.map(|namespace| rustix::io::fcntl_dupfd_cloexec(namespace, 3));

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use super::enter::Identity;
 use super::terminal::TerminalSize;
 use crate::capability::Capabilities;
 use crate::mount::{Lower, Upper};
@@ -106,6 +107,8 @@ pub enum Network {
     Own,
     /// A loopback interface of its own.
     None,
+    /// That of a process, such as the first of another sandbox.
+    Of(Identity),
 }
 
 /// How far a sandbox is kept from the kernel and the machine's devices, beside the powers of its process.
@@ -190,6 +193,15 @@ pub enum Stdio {
 }
 
 impl Stdio {
+    /// Nothing to read, and nobody who listens.
+    pub fn null() -> Self {
+        Self::Streams {
+            stdin: Stream::Null,
+            stdout: Stream::Null,
+            stderr: Stream::Null,
+        }
+    }
+
     /// Nothing to read, and pipes for both outputs.
     pub fn piped() -> Self {
         Self::Streams {

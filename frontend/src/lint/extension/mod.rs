@@ -6,18 +6,20 @@ mod if_exists;
 pub(crate) mod include;
 mod no_cache;
 mod secret_key;
+mod service;
 
 use super::rule::Rule;
 use crate::diagnostic::Findings;
 use crate::syntax::ast::{Dockerfile, Kind};
 
 /// The rules for extensions.
-pub(super) static RULES: [&Rule; 5] = [
+pub(super) static RULES: [&Rule; 6] = [
     &cache_ttl::RULE,
     &if_exists::RULE,
     &include::RULE,
     &no_cache::RULE,
     &secret_key::RULE,
+    &service::RULE,
 ];
 
 /// Announces the extensions that a file uses, in triggers too.
@@ -33,6 +35,7 @@ pub(super) fn check(dockerfile: &Dockerfile, findings: &mut Findings) {
                 no_cache::check(flags, findings);
                 cache_ttl::check(flags, findings);
                 secret_key::check(flags, findings);
+                service::check(flags, findings);
             }
             Kind::Copy(flags, _) => if_exists::check("COPY", &flags.files, findings),
             Kind::Add(flags, _) => if_exists::check("ADD", &flags.files, findings),
