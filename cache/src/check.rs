@@ -89,11 +89,11 @@ impl Checked {
 }
 
 impl Store {
-    /// Checks everything. With `repair`, what is damaged is dropped, so that it is built or pulled again. `roots` are the
-    /// containers, which are never dropped. Layers are unpacked by `unpacking`.
+    /// Checks everything. With `repair`, what is damaged is dropped, so that it is built or pulled again. `roots` is asked
+    /// for the containers, which are never dropped. Layers are unpacked by `unpacking`.
     pub fn check(
         &self,
-        roots: &Roots,
+        roots: &dyn Fn() -> Result<Roots, Error>,
         unpacking: UnpackOptions,
         repair: bool,
     ) -> Result<Checked, Error> {
@@ -109,7 +109,7 @@ impl Store {
         check.names()?;
         check.records()?;
         check.mounts()?;
-        check.containers(roots);
+        check.containers(roots)?;
         Ok(check.checked)
     }
 }
@@ -336,8 +336,10 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn containers(&mut self, roots: &Roots) {
-        for (name, _, layers) in &roots.containers {
+    fn containers(&mut self, roots: &dyn Fn() -> Result<Roots, Error>) -> Result<(), Error> {
+        // Nobody takes the layers of one that goes meanwhile.
+        let _still = self.store.share_roots()?;
+        for (name, _, layers) in &roots()?.containers {
             let lost = layers
                 .iter()
                 .find(|layer| !self.store.layers().contains(layer));
@@ -349,6 +351,7 @@ impl Check<'_> {
                 });
             }
         }
+        Ok(())
     }
 
     /// The records of a bucket that cannot be read, or are under another's name.

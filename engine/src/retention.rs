@@ -60,7 +60,7 @@ impl Engine {
         let unpacking = self.unpacking().map_err(|error| cache::Error::Forms {
             source: Box::new(error),
         })?;
-        self.store().check(&self.roots()?, unpacking, repair)
+        self.store().check(&|| self.roots(), unpacking, repair)
     }
 
     fn roots(&self) -> Result<Roots, cache::Error> {

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use layer::{ContentDigest, Digest, LayerPath, Metadata, PlannedEntry, PlannedNode, WriteOptions};
 
 use super::*;
+use crate::lock::{Mode, Range};
 use crate::{
     BuildName, Compression, ContextMemory, Downloaded, FileStamp, Image, Sharing, Tag, Transfer,
 };
@@ -67,9 +68,13 @@ fn new() -> (tempfile::TempDir, Store, [DiffId; 2]) {
     (directory, store, layers)
 }
 
+fn no_containers() -> Result<Roots, Error> {
+    Ok(Roots::default())
+}
+
 fn problems(store: &Store, repair: bool) -> Vec<String> {
     let checked = store
-        .check(&Roots::default(), UnpackOptions::default(), repair)
+        .check(&no_containers, UnpackOptions::default(), repair)
         .unwrap();
     assert_eq!(checked.is_sound(), repair || checked.problems.is_empty());
     let problems = checked.problems.iter();
@@ -170,7 +175,7 @@ fn damaged_directory_forms_are_found_and_dropped_and_their_layers_stay() {
         let said =
             format!("layer {one}: a directory form is not as it is: `/file` has another mode");
         assert_eq!(problems(&store, false), std::slice::from_ref(&said));
-        let checked = store.check(&Roots::default(), UnpackOptions::default(), true);
+        let checked = store.check(&no_containers, UnpackOptions::default(), true);
         assert!(!checked.unwrap().is_sound(), "it is in use");
         drop(held);
         assert_eq!(problems(&store, true), [said]);
@@ -310,13 +315,13 @@ fn a_layer_in_use_is_not_dropped() {
     let held = store.layers().get(&one).unwrap().unwrap();
     flip(&held.tar(), 600);
     let checked = store
-        .check(&Roots::default(), UnpackOptions::default(), true)
+        .check(&no_containers, UnpackOptions::default(), true)
         .unwrap();
     assert!(!checked.is_sound() && held.tar().exists());
     drop(held);
     assert!(
         store
-            .check(&Roots::default(), UnpackOptions::default(), true)
+            .check(&no_containers, UnpackOptions::default(), true)
             .unwrap()
             .is_sound()
     );
@@ -326,9 +331,15 @@ fn a_layer_in_use_is_not_dropped() {
 #[test]
 fn containers_that_lost_layers_are_told_and_stay() {
     let (_directory, store, [one, _]) = new();
+    let collector = Store::open(store.root()).unwrap();
     let lost = DiffId::new(Digest::of(b"lost"));
-    let roots = Roots {
-        containers: vec![("box".to_owned(), Digest::of(b"config"), vec![one, lost])],
+    let roots = || {
+        // One that is removed now keeps its layers until it was looked at.
+        let alone = collector.try_lock(Range::ROOTS, Mode::Exclusive);
+        assert!(alone.unwrap().is_none());
+        Ok(Roots {
+            containers: vec![("box".to_owned(), Digest::of(b"config"), vec![one, lost])],
+        })
     };
     let checked = store.check(&roots, UnpackOptions::default(), true).unwrap();
     assert_eq!(checked.problems[0].object, "container box");
