@@ -409,6 +409,14 @@ pub enum ImageError {
     /// A name by which nothing can be pushed or tagged, since it has a digest.
     #[error("`{0}` has a digest; a name with a tag is needed")]
     FixedName(String),
+    /// An OCI layout that has no image to build from.
+    #[error("cannot use `{layout}`")]
+    Layout {
+        /// As it was asked for.
+        layout: String,
+        /// What is wrong.
+        source: Box<ImageError>,
+    },
     /// `--output type=docker` of several platforms.
     #[error(
         "docker exporter does not currently support exporting manifest lists; use `type=oci`, or leave out `dest=`"

@@ -49,7 +49,8 @@ pub(crate) struct BuildArgs {
     /// The Dockerfile: a file, a URL, or `-` for standard input [default: Dockerfile in PATH]
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Have something else stand for a stage or an image: a directory, `docker-image://NAME`, a Git repository or a URL
+    /// Have something else stand for a stage or an image: a directory, `docker-image://NAME`,
+    /// `oci-layout://PATH`, a Git repository or a URL
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
     pub contexts: Vec<BuildContextArg>,
     /// Set a variable that the Dockerfile declares with ARG; without a value it comes from the environment

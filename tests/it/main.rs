@@ -20,6 +20,7 @@ mod foresight;
 mod hostile;
 mod interruption;
 mod layers;
+mod layouts;
 mod logins;
 mod mirrors;
 mod named_contexts;

@@ -222,6 +222,23 @@ fn an_index_is_saved_and_pruned_as_one_image() {
 }
 
 #[test]
+fn an_index_without_this_machine_is_told_of() {
+    let rbuild = rbuild();
+    let context = Context::new("FROM scratch\nCOPY Dockerfile /\n");
+    let foreign = format!("--platform={FOREIGN}");
+    let index = "--build-arg=BUILDKIT_MULTI_PLATFORM=1";
+    rbuild.build(context.path(), &[&foreign, index, "-t", "foreign:1"]);
+    let outcome = rbuild.run([&RUN[..], &["foreign:1"]].concat());
+    outcome.failed_with(125);
+    outcome.says(&["foreign:1", &host(), FOREIGN]);
+    let inspected = rbuild.run(["inspect", "foreign:1"]).succeeded().to_owned();
+    assert!(
+        inspected.contains("\"Architecture\": \"s390x\""),
+        "{inspected}"
+    );
+}
+
+#[test]
 fn files_of_platforms_go_to_their_own_directories() {
     let rbuild = rbuild();
     let context = cross();

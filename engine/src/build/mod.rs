@@ -43,7 +43,7 @@ use self::operation::StepOperation;
 pub use frontend::plan::Network;
 use layer::Digest;
 
-pub use self::context::{ContextError, NamedContext};
+pub use self::context::{ContextError, LayoutSource, NamedContext};
 pub use self::debug::{Debug, Debugged, Session};
 pub use self::draw::{Drawing, DrawnStep, Edge, EdgeKind};
 pub use self::foresee::{Fate, ForeseenStep};

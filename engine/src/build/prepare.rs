@@ -300,7 +300,7 @@ pub(super) fn named_contexts(
             let context = open(engine, path, None);
             Some(context.map(|context| (name.clone(), context)))
         }
-        NamedContext::Image(_) | NamedContext::Remote(_) => None,
+        NamedContext::Image(_) | NamedContext::Layout(_) | NamedContext::Remote(_) => None,
     });
     opened.collect()
 }

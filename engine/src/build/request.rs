@@ -9,7 +9,7 @@ use frontend::remote::{HttpSource, RemoteSource};
 use image::Platform;
 
 use super::main_context::ArchiveInput;
-use super::{NamedContext, Secrets, SshAgents};
+use super::{LayoutSource, NamedContext, Secrets, SshAgents};
 use crate::output::Output;
 use crate::sources::Access;
 
@@ -153,6 +153,14 @@ impl BuildRequest {
             [] => vec![Platform::host()],
             platforms => platforms.to_vec(),
         }
+    }
+
+    /// The layout that a plan calls so.
+    pub(super) fn layout(&self, name: &str) -> Option<&LayoutSource> {
+        self.contexts.values().find_map(|context| match context {
+            NamedContext::Layout(layout) if layout.to_string() == name => Some(layout),
+            _ => None,
+        })
     }
 
     /// By what servers of sources are persuaded.

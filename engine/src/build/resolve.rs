@@ -194,6 +194,9 @@ pub(super) async fn look_up(
     let row = progress.start(format!("[{place}] load metadata for {name}"));
     let spending = row.spend(Phase::Network);
     let found = async {
+        if let Some(layout) = request.layout(name) {
+            return engine.resolve_layout(layout, &platform).await;
+        }
         let reference: Reference = name.parse()?;
         engine
             .resolve_image(&reference, &platform, request.pull, Some(&row))

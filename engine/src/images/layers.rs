@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use image::Platform;
+use image::archive::LayoutImage;
 use image::pull::{RemoteImage, fetch_layers};
 use image::transfer::{LayerSink, Observer};
 use layer::DiffId;
@@ -10,7 +11,7 @@ use solver::KeyWriter;
 
 use super::observer::RowObserver;
 use super::record::{Documents, Origin, Published};
-use super::resolve::ResolvedImage;
+use super::resolve::{Elsewhere, ResolvedImage};
 use super::sink::StoreSink;
 use super::work::blocking;
 use crate::engine::Engine;
@@ -42,13 +43,13 @@ impl Engine {
             let sealed = self.sealed_layer(layer).map_err(Arc::new)?;
             sealed.ok_or_else(|| ImageError::LostLayer {
                 layer: layer.to_string(),
-                image: image.reference.familiar(),
+                image: image.name.clone(),
             })
         });
         layers.collect()
     }
 
-    /// Sees that the store has an image that was found in a registry, and gives its layers, which stay there as long as
+    /// Sees that the store has an image that was found elsewhere, and gives its layers, which stay there as long as
     /// they are held: what keeps a base does not keep collectors from it. Of several who want the same one, in this process or
     /// others, one fetches it.
     pub(super) async fn bring(
@@ -57,7 +58,7 @@ impl Engine {
         row: &Row,
         origin: Origin,
     ) -> Result<Vec<cache::Layer>, ImageError> {
-        let Some(remote) = &image.remote else {
+        let Some(elsewhere) = &image.elsewhere else {
             return Ok(image.held.clone());
         };
         let held = if let Some(held) = self.held_layers(&image.layers)? {
@@ -66,7 +67,14 @@ impl Engine {
             let mut key = KeyWriter::new("rbuild pull", 1);
             key.text(&image.id.to_string());
             let _alone = self.store().exclusive(&key.finish()).await?;
-            self.fetch(remote, row).await?
+            match elsewhere {
+                Elsewhere::Registry(_, remote) => self.fetch(remote, row).await?,
+                Elsewhere::Layout(layout) => self.read_layout(layout, row).await?,
+            }
+        };
+        // What is in a layout gets neither record nor name: its layers are there while they are used.
+        let Elsewhere::Registry(reference, remote) = elsewhere else {
+            return Ok(held);
         };
         let documents = Documents {
             id: &remote.id,
@@ -83,8 +91,24 @@ impl Engine {
             target: remote.target.digest,
             document: Some(remote.manifest.digest),
         };
-        self.name_image(&image.reference, &image.id, Some(published), origin)?;
+        self.name_image(reference, &image.id, Some(published), origin)?;
         Ok(held)
+    }
+
+    async fn read_layout(
+        &self,
+        layout: &Arc<LayoutImage>,
+        row: &Row,
+    ) -> Result<Vec<cache::Layer>, ImageError> {
+        let (engine, layout) = (self.clone(), Arc::clone(layout));
+        let observer = RowObserver::new(row.clone());
+        blocking(move || {
+            let sink = StoreSink::new(&engine);
+            layout.load(&sink, &observer)?;
+            sink.settle(&layout.layers())?;
+            Ok(sink.take_kept())
+        })
+        .await
     }
 
     /// The layers of an image if the store has all of them, whole and with indexes that can be opened.

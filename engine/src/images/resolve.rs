@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use image::archive::{Layout, LayoutImage};
 use image::config::ImageConfig;
 use image::pull::{RemoteImage, fetch_image};
 use image::{Platform, Reference};
 use layer::{DiffId, Digest};
 
 use super::record::Origin;
+use super::work::blocking;
+use crate::build::LayoutSource;
 use crate::engine::Engine;
 use crate::error::ImageError;
 use crate::event::Listener;
@@ -16,24 +19,33 @@ use crate::progress::{Progress, Row};
 /// An image whose config is known. Its layers need not be in the store yet.
 #[derive(Debug, Clone)]
 pub struct ResolvedImage {
-    /// The name that it was found by.
-    pub reference: Reference,
+    /// The name that it was found by, for messages.
+    pub name: String,
     /// The digest of its config.
     pub id: Digest,
     /// How containers of it start, and how it was made.
     pub config: ImageConfig,
     /// Its layers, lowest first.
     pub layers: Vec<DiffId>,
-    /// Where it is in its registry; `None` for one that was found in the store.
-    pub(super) remote: Option<Arc<RemoteImage>>,
+    /// Where it is, if that is not the store.
+    pub(super) elsewhere: Option<Elsewhere>,
     /// The layers of one that was found in the store, which keep it there.
     pub(crate) held: Vec<cache::Layer>,
 }
 
+/// Where an image is that was not found in the store.
+#[derive(Debug, Clone)]
+pub(super) enum Elsewhere {
+    /// In its registry, under this name.
+    Registry(Reference, Arc<RemoteImage>),
+    /// In a directory of the caller's.
+    Layout(Arc<LayoutImage>),
+}
+
 impl ResolvedImage {
-    /// Whether it was found in its registry.
+    /// Whether it was found elsewhere than in the store.
     pub(crate) fn is_remote(&self) -> bool {
-        self.remote.is_some()
+        self.elsewhere.is_some()
     }
 }
 
@@ -52,6 +64,14 @@ pub struct Pulled {
     _held: Vec<cache::Layer>,
 }
 
+/// An index of the store that lacks a platform need not lack it in its registry.
+fn if_lacking(error: ImageError) -> Result<Option<ResolvedImage>, ImageError> {
+    match error {
+        ImageError::Image(image::Error::NoPlatform { .. }) => Ok(None),
+        error => Err(error),
+    }
+}
+
 impl Engine {
     /// Finds the image of a name: in the store if it is there whole, else, or with `pull` always, in its registry.
     /// Layers are not fetched yet. `row` shows the digest that was found.
@@ -63,7 +83,7 @@ impl Engine {
         row: Option<&Row>,
     ) -> Result<ResolvedImage, ImageError> {
         if !pull
-            && let Some(image) = self.local_image(reference, platform)?
+            && let Some(image) = self.local_image(reference, platform).or_else(if_lacking)?
             && image.config.platform().serves(platform)
         {
             return Ok(image);
@@ -76,16 +96,42 @@ impl Engine {
             row.transfer(format!("resolve {resolved}"), size, Some(size), true);
         }
         Ok(ResolvedImage {
-            reference: reference.clone(),
+            name: reference.familiar(),
             id: remote.id,
             config: remote.config.clone(),
             layers: remote.layers.iter().map(|layer| layer.diff_id).collect(),
-            remote: Some(Arc::new(remote)),
+            elsewhere: Some(Elsewhere::Registry(reference.clone(), Arc::new(remote))),
             held: Vec::new(),
         })
     }
 
-    /// The image of a name if the store has all of it; of an index, the image for `platform`.
+    /// Finds the image of an OCI layout. Layers are not read yet.
+    pub(crate) async fn resolve_layout(
+        &self,
+        source: &LayoutSource,
+        platform: &Platform,
+    ) -> Result<ResolvedImage, ImageError> {
+        let (layout, platform) = (source.clone(), platform.clone());
+        let found = blocking(move || {
+            let open = Layout::open(&layout.path)?;
+            let name = layout.to_string();
+            Ok(open.image(&name, layout.tag.as_deref(), layout.digest, &platform)?)
+        });
+        let found = found.await.map_err(|error| ImageError::Layout {
+            layout: source.to_string(),
+            source: Box::new(error),
+        })?;
+        Ok(ResolvedImage {
+            name: source.to_string(),
+            id: found.id(),
+            config: found.config.clone(),
+            layers: found.layers(),
+            elsewhere: Some(Elsewhere::Layout(Arc::new(found))),
+            held: Vec::new(),
+        })
+    }
+
+    /// The image of a name if the store has all of it; of an index, the image for `platform`, which must be in it.
     pub fn local_image(
         &self,
         reference: &Reference,
@@ -99,21 +145,19 @@ impl Engine {
         };
         let variant = match self.variant(&reference.familiar(), &image, platform) {
             Ok(variant) => variant,
-            // It may have been collected, or be one that this index lacks.
-            Err(ImageError::LostConfig(_) | ImageError::Image(image::Error::NoPlatform { .. })) => {
-                return Ok(None);
-            }
+            // It may have been collected.
+            Err(ImageError::LostConfig(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
         let Some(held) = self.held_layers(&variant.layers)? else {
             return Ok(None);
         };
         Ok(Some(ResolvedImage {
-            reference: reference.clone(),
+            name: reference.familiar(),
             id: variant.id,
             config: variant.config,
             layers: variant.layers,
-            remote: None,
+            elsewhere: None,
             held,
         }))
     }
@@ -136,7 +180,10 @@ impl Engine {
             .resolve_image(reference, &Platform::host(), true, Some(row))
             .await?;
         let held = self.bring(&resolved, row, Origin::User).await?;
-        let target = resolved.remote.as_ref().map(|remote| remote.target.digest);
+        let target = match &resolved.elsewhere {
+            Some(Elsewhere::Registry(_, remote)) => Some(remote.target.digest),
+            _ => None,
+        };
         Ok(Pulled {
             reference: reference.clone(),
             id: resolved.id,

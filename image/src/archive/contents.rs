@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use super::ArchiveProblem;
 use super::scan::{Kind, scan};
@@ -16,11 +20,13 @@ use crate::error::{Error, IoContext as _};
 const LINKS_MAX: usize = 8;
 const BUFFER: usize = 256 << 10;
 
-/// An archive whose files can be read in any order.
+/// An archive, or a directory in its place, whose files can be read in any order.
 #[derive(Debug)]
-pub(super) struct Contents {
-    file: Arc<File>,
-    entries: HashMap<String, Kind>,
+pub(super) enum Contents {
+    /// A tar, and where in it what is.
+    Tar(Arc<File>, HashMap<String, Kind>),
+    /// A directory. Nothing is followed out of it.
+    Directory(OwnedFd),
 }
 
 /// A file of an archive, as a stream.
@@ -79,27 +85,49 @@ impl Contents {
                 entries.insert(name, entry.kind);
             }
         }
-        Ok(Self {
-            file: Arc::new(file),
-            entries,
+        Ok(Self::Tar(Arc::new(file), entries))
+    }
+
+    /// The contents of a directory.
+    pub(super) fn directory(path: &Path) -> Result<Self, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        opened.map(Self::Directory).map_err(|source| Error::File {
+            action: "open",
+            path: path.to_owned(),
+            source: source.into(),
         })
     }
 
     /// Whether there is such a file.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
+        self.member(name).is_ok()
     }
 
     /// A file.
     pub(super) fn member(&self, name: &str) -> Result<Member, ArchiveProblem> {
-        let (offset, size) = self.find(name).ok_or_else(|| ArchiveProblem::Missing {
+        let missing = || ArchiveProblem::Missing {
             name: name.chars().take(200).collect(),
-        })?;
-        Ok(Member {
-            file: Arc::clone(&self.file),
-            at: offset,
-            end: offset + size,
-        })
+        };
+        match self {
+            Self::Tar(file, entries) => {
+                let (offset, size) = find(entries, name).ok_or_else(missing)?;
+                Ok(Member {
+                    file: Arc::clone(file),
+                    at: offset,
+                    end: offset + size,
+                })
+            }
+            Self::Directory(directory) => match open_beneath(directory, name) {
+                Ok(Some((file, size))) => Ok(Member {
+                    file: Arc::new(file),
+                    at: 0,
+                    end: size,
+                }),
+                Ok(None) => Err(missing()),
+                Err(error) => Err(ArchiveProblem::Read(error)),
+            },
+        }
     }
 
     /// A small file, whole.
@@ -118,21 +146,35 @@ impl Contents {
             .map_err(ArchiveProblem::Read)?;
         Ok(bytes)
     }
+}
 
-    fn find(&self, name: &str) -> Option<(u64, u64)> {
-        let mut name = clean("", name)?;
-        for _ in 0..LINKS_MAX {
-            name = match self.entries.get(&name)? {
-                Kind::File { offset, size } => return Some((*offset, *size)),
-                Kind::Symlink(target) => {
-                    let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
-                    clean(parent, target)?
-                }
-                Kind::Hardlink(target) => clean("", target)?,
-            };
-        }
-        None
+/// Where in a tar a file is.
+fn find(entries: &HashMap<String, Kind>, name: &str) -> Option<(u64, u64)> {
+    let mut name = clean("", name)?;
+    for _ in 0..LINKS_MAX {
+        name = match entries.get(&name)? {
+            Kind::File { offset, size } => return Some((*offset, *size)),
+            Kind::Symlink(target) => {
+                let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
+                clean(parent, target)?
+            }
+            Kind::Hardlink(target) => clean("", target)?,
+        };
     }
+    None
+}
+
+/// A file of a directory and its size, if it is there and nothing but a file. A pipe is not waited for.
+fn open_beneath(directory: &OwnedFd, name: &str) -> io::Result<Option<(File, u64)>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let file = match rustix::fs::openat2(directory, name, flags, Mode::empty(), beneath) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then_some((file, metadata.len())))
 }
 
 /// A path from `parent`, without dots; `None` if it is empty or leads out of the archive.

@@ -4,7 +4,7 @@ use layer::{DiffId, Digest};
 
 use super::contents::Contents;
 use super::names::{self, DockerImage};
-use super::{ArchiveProblem, INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE, blob_file};
+use super::{ArchiveProblem, INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE, REF_NAME, blob_file};
 use crate::config::ImageConfig;
 use crate::error::Error;
 use crate::json;
@@ -16,6 +16,8 @@ use crate::reference::Reference;
 
 /// How deep indexes may be nested.
 const NESTING_MAX: usize = 4;
+/// The tag of a layout that is meant where none is said.
+const DEFAULT_TAG: &str = "latest";
 /// More images than this in one archive are not believed.
 const IMAGES_MAX: usize = 10_000;
 
@@ -60,6 +62,29 @@ pub(super) fn find(contents: &Contents, platform: &Platform) -> Result<Vec<Found
     Ok(merge(images))
 }
 
+/// The image of a layout by a digest, a tag, or as the only one. `index.json` need not name a digest.
+pub(super) fn find_one(
+    contents: &Contents,
+    tag: Option<&str>,
+    digest: Option<Digest>,
+    platform: &Platform,
+) -> Result<FoundImage, Error> {
+    if let Some(digest) = digest {
+        let size = contents.member(&blob_file(&digest))?.size();
+        return oci_image(contents, &Descriptor::new("", digest, size), platform);
+    }
+    let tag = tag.unwrap_or(DEFAULT_TAG);
+    let index = index(contents)?;
+    let is_named =
+        |entry: &&Descriptor| entry.annotations.get(REF_NAME).is_some_and(|it| it == tag);
+    let entry = match (index.manifests.iter().find(is_named), &*index.manifests) {
+        (Some(named), _) => named,
+        (None, [only]) => only,
+        (None, _) => return Err(ArchiveProblem::NoTag(tag.to_owned()).into()),
+    };
+    oci_image(contents, entry, platform)
+}
+
 /// One image a config, with all its names.
 fn merge(images: Vec<FoundImage>) -> Vec<FoundImage> {
     let mut merged: Vec<FoundImage> = Vec::new();
@@ -76,7 +101,7 @@ fn merge(images: Vec<FoundImage>) -> Vec<FoundImage> {
     merged
 }
 
-fn oci_images(contents: &Contents, platform: &Platform) -> Result<Vec<FoundImage>, Error> {
+fn index(contents: &Contents) -> Result<Index, Error> {
     let bytes = contents.bytes(INDEX_FILE, SIZE_MAX)?;
     let index: Index = json::object(&bytes).map_err(|source| ArchiveProblem::Document {
         name: INDEX_FILE.to_owned(),
@@ -85,6 +110,11 @@ fn oci_images(contents: &Contents, platform: &Platform) -> Result<Vec<FoundImage
     if index.manifests.len() > IMAGES_MAX {
         return Err(ArchiveProblem::TooLarge.into());
     }
+    Ok(index)
+}
+
+fn oci_images(contents: &Contents, platform: &Platform) -> Result<Vec<FoundImage>, Error> {
+    let index = index(contents)?;
     let mut images = Vec::new();
     for entry in &index.manifests {
         let known = |name: &str| media_type::is_manifest(name) || media_type::is_index(name);

@@ -65,11 +65,14 @@ impl Archive {
         observer: &dyn Observer,
     ) -> Result<Vec<LoadedImage>, Error> {
         let images = find(&self.contents, platform)?;
-        self.load_layers(&images, sink, observer)?;
+        self.contents.load_layers(&images, sink, observer)?;
         Ok(images.into_iter().map(LoadedImage::from).collect())
     }
+}
 
-    fn load_layers(
+impl Contents {
+    /// Brings the layers of images into a store.
+    pub(super) fn load_layers(
         &self,
         images: &[FoundImage],
         sink: &dyn LayerSink,
@@ -131,7 +134,7 @@ impl Archive {
             tell(Phase::Exists, 0, 0);
             return Ok(());
         }
-        let member = self.contents.member(&layer.file)?;
+        let member = self.member(&layer.file)?;
         let size = member.size();
         let check = check(layer, &member)?;
         let incoming = Incoming {

@@ -7,6 +7,7 @@
 mod blobs;
 mod contents;
 mod images;
+mod layout;
 mod load;
 mod names;
 mod scan;
@@ -14,6 +15,7 @@ mod write;
 
 use layer::Digest;
 
+pub use layout::{Layout, LayoutImage};
 pub use load::{Archive, LoadedImage};
 pub use write::{ArchiveFormat, ArchiveImage, ArchiveOptions, write_archive, write_layout};
 
@@ -55,6 +57,9 @@ pub enum ArchiveProblem {
     /// It has neither an `index.json` nor a `manifest.json`.
     #[error("it has neither an `index.json` nor a `manifest.json`: it is no archive of images")]
     NoImages,
+    /// An OCI layout without an image of this tag.
+    #[error("it has no image with the tag `{0}`, and more than one image")]
+    NoTag(String),
     /// A file that it speaks of is not in it.
     #[error("`{name}` is missing")]
     Missing {
