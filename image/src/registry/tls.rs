@@ -2,13 +2,16 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 use super::error::RegistryError;
 use super::hosts::{Certificate, Host};
@@ -46,12 +49,18 @@ pub(super) fn config(host: &Host) -> Result<ClientConfig, RegistryError> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| RegistryError::Setup(Box::new(error)))?;
-    let builder = if host.skip_verify {
-        let anyone = Arc::new(Anyone(provider));
-        builder.dangerous().with_custom_certificate_verifier(anyone)
+    let trust = if host.skip_verify {
+        Trust::Anyone
     } else {
-        builder.with_root_certificates(roots(&host.authorities)?)
+        Trust::Authorities {
+            own: authorities(&host.authorities)?,
+            all: OnceLock::new(),
+        }
     };
+    let verifier = Arc::new(Verifier { provider, trust });
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     let Some(client) = &host.client else {
         return Ok(builder.with_no_client_auth());
     };
@@ -64,9 +73,8 @@ pub(super) fn config(host: &Host) -> Result<ClientConfig, RegistryError> {
     })?)
 }
 
-fn roots(files: &[PathBuf]) -> Result<RootCertStore, TlsError> {
+fn authorities(files: &[PathBuf]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     for path in files {
         for certificate in certificates(path)? {
             let bad = |error| unusable("certificates", path, error);
@@ -109,20 +117,56 @@ fn unusable(
     }
 }
 
-/// Believes every certificate, as `skip_verify` wants it. That the other end has the key to it is still checked.
+/// Checks who the other end is, and that it has the key to its certificate.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    trust: Trust,
+}
 
-impl ServerCertVerifier for Anyone {
+/// Whose certificates are believed.
+#[derive(Debug)]
+enum Trust {
+    /// Everybody's, as `skip_verify` wants it.
+    Anyone,
+    /// Those that an authority stands for.
+    Authorities {
+        /// Those of the host.
+        own: RootCertStore,
+        /// With those of the system, which are read when a server first shows a certificate: over plain HTTP never.
+        all: OnceLock<Option<Arc<WebPkiServerVerifier>>>,
+    },
+}
+
+impl Verifier {
+    /// Checks by all authorities; `None` where there are none.
+    fn by_authorities(&self, own: &RootCertStore) -> Option<Arc<WebPkiServerVerifier>> {
+        let mut roots = own.clone();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let provider = Arc::clone(&self.provider);
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .ok()
+    }
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        match &self.trust {
+            Trust::Anyone => Ok(ServerCertVerified::assertion()),
+            Trust::Authorities { own, all } => all
+                .get_or_init(|| self.by_authorities(own))
+                .as_ref()
+                .ok_or(CertificateError::UnknownIssuer)?
+                .verify_server_cert(certificate, chain, name, ocsp, now),
+        }
     }
 
     fn verify_tls12_signature(
@@ -131,7 +175,7 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
@@ -141,11 +185,13 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
