@@ -121,8 +121,6 @@ class Builder:
 
 class Rbuild(Builder):
     is_rbuild = True
-    # What was pushed last.
-    pushed = pathlib.Path()
 
     def __init__(self, directory: pathlib.Path, program: str, name: str = "rbuild"):
         self.name = name
@@ -136,13 +134,11 @@ class Rbuild(Builder):
         return [*self.program, "build", "-q", "-t", tag, str(context)]
 
     def build_and_push(self, context, name, compression):
-        self.pushed = context
         return self._timed(self._push(context, name, compression))
 
     def push(self, name, compression):
-        # `push` compresses with gzip; for others the build is asked again, which is what a pipeline does.
-        words = self._push(self.pushed, name, compression)
-        return self._timed([*self.program, "push", "-q", name] if compression == "gzip" else words)
+        form = [] if compression == "gzip" else ["--compression", compression]
+        return self._timed([*self.program, "push", "-q", *form, name])
 
     def _push(self, context: pathlib.Path, name: str, compression: str) -> list[str]:
         output = f"type=image,push=true,compression={compression}"

@@ -27,7 +27,7 @@ mod error;
 mod json;
 mod reference;
 
-pub use compression::{Compression, Encoding};
+pub use compression::{Compression, Encoding, UnknownCompression};
 pub use config::ImageConfig;
 pub use content::{Content, LocalImage, index_of};
 pub use error::{Error, StoreError};

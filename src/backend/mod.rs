@@ -15,6 +15,7 @@ use engine::build::{Debug, Drawing, ForeseenStep};
 use engine::builds::{self, BuildRecord, Explanation};
 use engine::containers::TerminalSize;
 use engine::event::Listener;
+use engine::images::Compression;
 use engine::retention::{Checked, Item, Prune, Usage};
 
 pub(crate) use containers::{
@@ -128,7 +129,12 @@ pub(crate) trait Backend: Sized {
     async fn pull(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pulled, BackendError>;
 
     /// Sends an image to the registry in its name.
-    async fn push(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pushed, BackendError>;
+    async fn push(
+        &self,
+        name: &str,
+        compression: Compression,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Pushed, BackendError>;
 
     /// Logs in to a registry (by address or host, or nothing for Docker Hub), and keeps the login.
     async fn log_in(&self, registry: &str, login: &Login) -> Result<Kept, BackendError>;

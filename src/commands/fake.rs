@@ -10,6 +10,7 @@ use engine::build::{Debug, Drawing, ForeseenStep};
 use engine::builds::{self, BuildRecord, Explanation};
 use engine::containers::TerminalSize;
 use engine::event::{Listener, Stream};
+use engine::images::Compression;
 use engine::retention::{self, Checked, Damage, Item, Kind, Problem, Prune, Usage};
 use serde_json::json;
 
@@ -397,8 +398,13 @@ impl Backend for Fake {
         })
     }
 
-    async fn push(&self, name: &str, _listener: Arc<dyn Listener>) -> Result<Pushed, BackendError> {
-        self.call("image", name, format!("push {name}"))?;
+    async fn push(
+        &self,
+        name: &str,
+        compression: Compression,
+        _listener: Arc<dyn Listener>,
+    ) -> Result<Pushed, BackendError> {
+        self.call("image", name, format!("push {name} {compression}"))?;
         Ok(Pushed {
             name: name.to_owned(),
             digest: "sha256:77".to_owned(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
+use engine::images::Compression;
 
 use super::Context;
 use crate::backend::Backend;
@@ -16,6 +17,9 @@ pub(crate) struct PushArgs {
     /// The image: `registry/name[:tag]`
     #[arg(value_name = "NAME")]
     pub name: String,
+    /// How layers are compressed that the registry does not have: gzip, zstd or uncompressed
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    pub compression: Compression,
     /// Print only the image's name
     #[arg(short, long)]
     pub quiet: bool,
@@ -34,7 +38,13 @@ pub(crate) async fn run<B: Backend>(args: PushArgs, cx: &mut Context<'_, B>) -> 
     let (display, _) = cx.display(mode, "Pushing")?;
     let display = Arc::new(display);
     let listener = Arc::clone(&display);
-    let result = interruptible(async { Ok(cx.backend.push(&args.name, listener).await?) }).await;
+    let result = interruptible(async {
+        Ok(cx
+            .backend
+            .push(&args.name, args.compression, listener)
+            .await?)
+    })
+    .await;
     display.finish();
     let pushed = result?;
     if args.quiet {

@@ -111,6 +111,26 @@ fn a_layer_that_is_sent_while_it_is_compressed_arrives() {
 }
 
 #[test]
+fn an_unchanged_image_costs_one_request() {
+    let origin = origin();
+    let proxy = Faults::before(origin.registry.port());
+    let rbuild = at_home();
+    let context = Context::new("FROM scratch\nCOPY file /\n").with("file", noise(10_000));
+    for compression in ["gzip", "zstd", "uncompressed"] {
+        let name = format!("{}/unchanged-{compression}", proxy.host());
+        let output = format!("type=registry,compression={compression}");
+        rbuild.build(context.path(), &["-t", &name, "--output", &output]);
+        rbuild.build(context.path(), &["-t", &name]);
+        let before = proxy.seen().len();
+        let again = rbuild.run(["push", "--compression", compression, &name]);
+        again.succeeded();
+        let asked = proxy.seen().split_off(before);
+        assert_eq!(asked.len(), 1, "{compression}: {asked:?}");
+        assert!(asked[0].starts_with("HEAD "), "{compression}: {asked:?}");
+    }
+}
+
+#[test]
 fn tokens_that_expire_while_pushing_are_renewed() {
     push("tokens", |faults| faults.ask_for_tokens(3));
 }

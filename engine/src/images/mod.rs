@@ -21,7 +21,7 @@ mod variants;
 mod work;
 
 pub use image::registry::{Kept, Proxies, key_of, registry_of};
-pub use image::{Reference, ReferenceError};
+pub use image::{Compression, Reference, ReferenceError};
 
 pub use self::archive::{ArchiveSource, Loaded};
 pub use self::list::{ImageDetail, ImageSummary};

@@ -26,10 +26,11 @@ pub struct Pushed {
 }
 
 impl Engine {
-    /// Sends the image of a name to the registry in the name.
+    /// Sends the image of a name to the registry in the name, layers that the registry does not have in `compression`.
     pub async fn push(
         &self,
         reference: &Reference,
+        compression: Compression,
         listener: Arc<dyn Listener>,
     ) -> Result<Pushed, ImageError> {
         if reference.digest().is_some() {
@@ -37,10 +38,15 @@ impl Engine {
         }
         let progress = Progress::new(listener);
         let row = progress.start(format!("push {}", reference.familiar()));
-        row.finish(self.push_with(reference, &row).await)
+        row.finish(self.push_with(reference, compression, &row).await)
     }
 
-    async fn push_with(&self, reference: &Reference, row: &Row) -> Result<Pushed, ImageError> {
+    async fn push_with(
+        &self,
+        reference: &Reference,
+        compression: Compression,
+        row: &Row,
+    ) -> Result<Pushed, ImageError> {
         let name = reference.to_string();
         let tag = self.store().images().named(&name)?;
         let image = tag.and_then(|tag| self.store().images().get(&tag.image).transpose());
@@ -48,10 +54,9 @@ impl Engine {
         let image = image.ok_or_else(|| ImageError::NotFound(reference.familiar()))?;
         let content = self.content(&name, &image)?;
         let _held = self.hold_layers(&name, &image.layers)?;
-        let encoding = Compression::Gzip.into();
         let targets = std::slice::from_ref(reference);
         let manifest = self
-            .send(&content, targets, encoding, MediaTypes::Oci, row)
+            .send(&content, targets, compression.into(), MediaTypes::Oci, row)
             .await?;
         let published = Published {
             target: manifest.digest,

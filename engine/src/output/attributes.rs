@@ -268,16 +268,11 @@ impl Given {
 }
 
 fn compression(value: String) -> Result<Compression, ImageError> {
-    match value.as_str() {
-        "gzip" => Ok(Compression::Gzip),
-        "zstd" => Ok(Compression::Zstd),
-        "uncompressed" => Ok(Compression::None),
-        _ => Err(ImageError::AttributeValue {
-            key: "compression",
-            expected: "`gzip`, `zstd` or `uncompressed`",
-            value,
-        }),
-    }
+    value.parse().map_err(|_| ImageError::AttributeValue {
+        key: "compression",
+        expected: "`gzip`, `zstd` or `uncompressed`",
+        value,
+    })
 }
 
 fn level(value: String) -> Result<i32, ImageError> {

@@ -8,6 +8,7 @@ mod read;
 mod write;
 
 use std::fmt;
+use std::str::FromStr;
 
 pub use read::{Format, decoder};
 pub use write::{Compressed, compress};
@@ -52,6 +53,25 @@ impl fmt::Display for Compression {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
         })
+    }
+}
+
+/// A text that names no compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a compression is `gzip`, `zstd` or `uncompressed`")]
+pub struct UnknownCompression;
+
+/// By the names that BuildKit has for them.
+impl FromStr for Compression {
+    type Err = UnknownCompression;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            "uncompressed" => Ok(Self::None),
+            _ => Err(UnknownCompression),
+        }
     }
 }
 

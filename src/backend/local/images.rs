@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::event::Listener;
-use engine::images::{self, ArchiveSource, Reference};
+use engine::images::{self, ArchiveSource, Compression, Reference};
 use engine::output::Destination;
 use engine::{Engine, ImageError};
 
@@ -32,10 +32,12 @@ pub(super) async fn pull(
 pub(super) async fn push(
     engine: &Engine,
     name: &str,
+    compression: Compression,
     listener: Arc<dyn Listener>,
 ) -> Result<Pushed, BackendError> {
     let reference = reference(name)?;
-    let pushed = engine.push(&reference, listener).await.map_err(failure)?;
+    let pushed = engine.push(&reference, compression, listener).await;
+    let pushed = pushed.map_err(failure)?;
     Ok(Pushed {
         name: pushed.reference.to_string(),
         digest: pushed.manifest.digest.to_string(),

@@ -16,6 +16,7 @@ use engine::build::{Debug, Drawing, ForeseenStep, Session};
 use engine::builds::{BuildRecord, Explanation};
 use engine::containers::TerminalSize;
 use engine::event::Listener;
+use engine::images::Compression;
 use engine::retention::{Checked, Item, Prune, Usage};
 use engine::rootless::NamespaceError;
 use engine::{Engine, LayerForm};
@@ -189,8 +190,13 @@ impl Backend for Local {
         images::pull(&self.engine, name, listener).await
     }
 
-    async fn push(&self, name: &str, listener: Arc<dyn Listener>) -> Result<Pushed, BackendError> {
-        images::push(&self.engine, name, listener).await
+    async fn push(
+        &self,
+        name: &str,
+        compression: Compression,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Pushed, BackendError> {
+        images::push(&self.engine, name, compression, listener).await
     }
 
     async fn log_in(&self, registry: &str, login: &Login) -> Result<Kept, BackendError> {
