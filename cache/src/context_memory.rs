@@ -17,15 +17,17 @@
 use std::collections::HashMap;
 use std::fs;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use layer::ContentDigest;
 use rustix::fs::Stat;
 
-use crate::error::Error;
+use crate::error::{Error, IoContext as _};
 use crate::{Bucket, Store, names};
 
 /// Begins every file, and names its version.
@@ -55,20 +57,43 @@ pub struct ContextMemory {
     file: Vec<u8>,
     /// Entry numbers by path.
     by_path: HashMap<u64, u32, BuildHasherDefault<PathHash>>,
-    /// By entry: whether the walk met the file as it is known.
-    met: Vec<AtomicBool>,
+    /// By entry: what the walk found of the file.
+    found: Vec<AtomicU8>,
     /// What the walk found of other files.
-    learnt: Mutex<Vec<(FileStamp, ContentDigest)>>,
+    learnt: Box<Mutex<Learnt>>,
+}
+
+/// The walk did not come to a file that is known.
+const MISSED: u8 = 0;
+/// It is as it is known.
+const MET: u8 = 1;
+/// It is another now.
+const CHANGED: u8 = 2;
+
+/// Files that are not known. There may be hundreds of thousands, so they go to the next file at once.
+#[derive(Debug, Default)]
+struct Learnt {
+    files: usize,
+    /// Whether they make the next file another.
+    news: bool,
+    draft: Option<Draft>,
+    failure: Option<Error>,
+}
+
+/// The next file, being written. It goes when this is dropped.
+#[derive(Debug)]
+struct Draft {
+    path: PathBuf,
+    out: BufWriter<fs::File>,
+    entries: u64,
+    hasher: Box<blake3::Hasher>,
 }
 
 /// A file's path and all that `stat` says about its bytes. Mode and owner are no part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStamp {
+    /// As an entry has it.
     bytes: [u8; STAMP],
-    /// The later of its times.
-    changed: SystemTime,
-    /// Whether the times are in whole seconds.
-    coarse: bool,
 }
 
 /// Paths come hashed.
@@ -103,27 +128,34 @@ impl FileStamp {
         bytes[40..44].copy_from_slice(&(stat.st_mtime_nsec as u32).to_le_bytes());
         bytes[44..48].copy_from_slice(&(stat.st_ctime_nsec as u32).to_le_bytes());
         bytes[48..56].copy_from_slice(&stat.st_ctime.to_le_bytes());
-        let modified = time(stat.st_mtime, stat.st_mtime_nsec as u32);
-        let status_changed = time(stat.st_ctime, stat.st_ctime_nsec as u32);
-        Self {
-            bytes,
-            changed: modified.max(status_changed),
-            coarse: stat.st_ctime_nsec == 0,
-        }
+        Self { bytes }
     }
 
     fn path(&self) -> u64 {
         number(&self.bytes[..8])
     }
 
+    fn number(&self, at: usize) -> i64 {
+        number(&self.bytes[at..at + 8]).cast_signed()
+    }
+
+    fn nanoseconds(&self, at: usize) -> u32 {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&self.bytes[at..at + 4]);
+        u32::from_le_bytes(bytes)
+    }
+
     /// Whether a change of the file after `walk` began would show in its times.
     fn is_settled(&self, walk: SystemTime) -> bool {
-        let grain = if self.coarse {
+        let modified = time(self.number(32), self.nanoseconds(40));
+        let changed = (self.number(48), self.nanoseconds(44));
+        let grain = if changed.1 == 0 {
             COARSE_GRAIN
         } else {
             FINE_GRAIN
         };
-        self.changed
+        modified
+            .max(time(changed.0, changed.1))
             .checked_add(grain)
             .is_some_and(|settled| settled < walk)
     }
@@ -148,10 +180,10 @@ impl ContextMemory {
             began,
             file,
             by_path,
-            met: std::iter::repeat_with(AtomicBool::default)
+            found: std::iter::repeat_with(AtomicU8::default)
                 .take(entries)
                 .collect(),
-            learnt: Mutex::default(),
+            learnt: Box::default(),
         }
     }
 
@@ -179,7 +211,7 @@ impl ContextMemory {
         }
         let digest = ContentDigest::from_bytes(digest.try_into().ok()?);
         if self.trusts(stamp) {
-            self.met[index as usize].store(true, Ordering::Relaxed);
+            self.found[index as usize].store(MET, Ordering::Relaxed);
         } else {
             self.learn(*stamp, digest);
         }
@@ -188,73 +220,131 @@ impl ContextMemory {
 
     /// Notes the digest of a file that is not known, or has changed.
     pub fn learn(&self, stamp: FileStamp, digest: ContentDigest) {
-        self.learnt().push((stamp, digest));
+        let known = self.by_path.get(&stamp.path()).copied();
+        if let Some(index) = known {
+            self.found[index as usize].store(CHANGED, Ordering::Relaxed);
+        }
+        let settled = stamp.is_settled(self.began);
+        let mut learnt = self.learnt();
+        learnt.files += 1;
+        learnt.news |= match known {
+            Some(index) if settled => {
+                let (known, known_digest) = self.at(index).split_at(STAMP);
+                known != stamp.bytes || known_digest != digest.as_bytes()
+            }
+            known => known.is_some() || settled,
+        };
+        if settled {
+            learnt.note(&self.store, &[&stamp.bytes, digest.as_bytes()]);
+        }
     }
 
-    fn learnt(&self) -> std::sync::MutexGuard<'_, Vec<(FileStamp, ContentDigest)>> {
+    fn learnt(&self) -> std::sync::MutexGuard<'_, Learnt> {
         self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers the files that the walk met. What was known of others is kept as long as it is not the greater part.
     /// Writes nothing when nothing is new; whether it wrote.
     pub fn save(&self) -> Result<bool, Error> {
-        let learnt = std::mem::take(&mut *self.learnt());
-        if !learnt
-            .iter()
-            .any(|(stamp, digest)| self.is_news(stamp, digest))
-        {
+        let mut learnt = std::mem::take(&mut *self.learnt());
+        if !learnt.news {
             return Ok(false);
         }
-        let mut others = self.by_path.clone();
-        for (stamp, _) in &learnt {
-            others.remove(&stamp.path());
-        }
-        let was_met = |index: &u32| self.met[*index as usize].load(Ordering::Relaxed);
-        let (mut kept, others): (Vec<u32>, Vec<u32>) = others.into_values().partition(was_met);
-        if others.len() <= kept.len() + learnt.len() {
-            kept.extend(others);
+        let having = |wanted| {
+            let found = self.by_path.values().filter(move |index| {
+                self.found[**index as usize].load(Ordering::Relaxed) == wanted
+            });
+            found.copied().collect::<Vec<u32>>()
+        };
+        let (mut kept, missed) = (having(MET), having(MISSED));
+        if missed.len() <= kept.len() + learnt.files {
+            kept.extend(missed);
         }
         kept.sort_unstable();
-        let mut entries = Vec::with_capacity((learnt.len() + kept.len()) * ENTRY);
-        for (stamp, digest) in &learnt {
-            if stamp.is_settled(self.began) {
-                entries.extend_from_slice(&stamp.bytes);
-                entries.extend_from_slice(digest.as_bytes());
-            }
-        }
         for index in kept {
-            entries.extend_from_slice(self.at(index));
+            learnt.note(&self.store, &[self.at(index)]);
         }
-        self.write(&entries)?;
+        if let Some(failure) = learnt.failure {
+            return Err(failure);
+        }
+        let draft = match learnt.draft {
+            Some(draft) => draft,
+            None => Draft::begin(&self.store)?,
+        };
+        draft.publish(&self.store, &self.path)?;
         Ok(true)
-    }
-
-    /// Whether what a walk found of a file differs from what is known.
-    fn is_news(&self, stamp: &FileStamp, digest: &ContentDigest) -> bool {
-        match self.entry(stamp.path()) {
-            Some(entry) if stamp.is_settled(self.began) => {
-                entry[..STAMP] != stamp.bytes || entry[STAMP..] != digest.as_bytes()[..]
-            }
-            known => known.is_some() || stamp.is_settled(self.began),
-        }
-    }
-
-    fn write(&self, entries: &[u8]) -> Result<(), Error> {
-        let mut bytes = Vec::with_capacity(HEADER + entries.len());
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&((entries.len() / ENTRY) as u64).to_le_bytes());
-        bytes.extend_from_slice(blake3::hash(entries).as_bytes());
-        bytes.extend_from_slice(entries);
-        self.store.write(&self.path, &bytes)
-    }
-
-    /// The entry of a path.
-    fn entry(&self, path: u64) -> Option<&[u8]> {
-        self.by_path.get(&path).map(|&index| self.at(index))
     }
 
     fn at(&self, index: u32) -> &[u8] {
         &self.file[HEADER + index as usize * ENTRY..][..ENTRY]
+    }
+}
+
+impl Learnt {
+    /// Adds an entry, which comes in parts. The first failure is kept for the end.
+    fn note(&mut self, store: &Store, entry: &[&[u8]]) {
+        if self.failure.is_some() {
+            return;
+        }
+        let draft = match self.draft.take() {
+            Some(draft) => Ok(draft),
+            None => Draft::begin(store),
+        };
+        let added = draft.and_then(|mut draft| {
+            draft.add(entry)?;
+            Ok(draft)
+        });
+        match added {
+            Ok(draft) => self.draft = Some(draft),
+            Err(error) => self.failure = Some(error),
+        }
+    }
+}
+
+impl Draft {
+    fn begin(store: &Store) -> Result<Self, Error> {
+        let path = store.temporary_file(&[0; HEADER])?;
+        let mut file = fs::File::options()
+            .write(true)
+            .open(&path)
+            .at("open", &path)?;
+        file.seek(SeekFrom::End(0)).at("open", &path)?;
+        Ok(Self {
+            path,
+            out: BufWriter::new(file),
+            entries: 0,
+            hasher: Box::default(),
+        })
+    }
+
+    fn add(&mut self, entry: &[&[u8]]) -> Result<(), Error> {
+        self.entries += 1;
+        for part in entry {
+            self.hasher.update(part);
+            self.out.write_all(part).at("write", &self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Completes the file and puts it in its place.
+    fn publish(mut self, store: &Store, place: &Path) -> Result<(), Error> {
+        let mut header = [0; HEADER];
+        header[..8].copy_from_slice(&MAGIC);
+        header[8..16].copy_from_slice(&self.entries.to_le_bytes());
+        header[16..].copy_from_slice(self.hasher.finalize().as_bytes());
+        let mut complete = || {
+            self.out.flush()?;
+            self.out.get_ref().write_all_at(&header, 0)
+        };
+        complete().at("write", &self.path)?;
+        store.publish(&self.path, place)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // One that was published is elsewhere.
+        fs::remove_file(&self.path).ok();
     }
 }
 

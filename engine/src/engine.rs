@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cache::{Form, Store};
-use layer::{ContentDigest, DiffId, Index, PlannedEntry, UnpackOptions};
+use layer::{ContentDigest, DiffId, Index, PlannedEntry, Summary, UnpackOptions, WriteOptions};
 use runtime::{Ids, Lower, NamespaceError, Runtime};
 
-use crate::error::StepError;
+use crate::error::{FileError, StepError};
 use crate::retention::Retention;
 use crate::rootfs::{Layer, Place, Rootfs, Sealed, SealedUpper};
 
@@ -212,9 +212,32 @@ impl Engine {
         epoch: Option<i64>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Sealed, StepError> {
-        let (draft, summary) = self.draft(entries, epoch, cancelled)?;
+        let written = self.draft(epoch, cancelled, |tar, index, options| {
+            Ok(layer::write_layer(entries, tar, index, options)?)
+        })?;
+        self.keep(written, epoch)
+    }
+
+    /// The same, of entries that come one by one in the order of their paths.
+    pub(crate) fn write_layer_in_order(
+        &self,
+        entries: impl Iterator<Item = Result<PlannedEntry, FileError>>,
+        epoch: Option<i64>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Sealed, StepError> {
+        let written = self.draft(epoch, cancelled, |tar, index, options| {
+            Ok(layer::write_layer_in_order(entries, tar, index, options)?)
+        })?;
+        self.keep(written, epoch)
+    }
+
+    fn keep(
+        &self,
+        (draft, summary): (cache::LayerDraft, Summary),
+        epoch: Option<i64>,
+    ) -> Result<Sealed, StepError> {
         if let Some(path) = summary.changed.first() {
-            return Err(crate::error::FileError::Changed(path.to_string()).into());
+            return Err(FileError::Changed(path.to_string()).into());
         }
         let stored = draft.commit(&summary.diff_id, &scoped(&summary.content, epoch))?;
         self.remember(stored)
@@ -227,8 +250,10 @@ impl Engine {
         epoch: Option<i64>,
         reuse: bool,
     ) -> Result<SealedUpper, StepError> {
-        let entries = layer::scan_upper(upper, &[])?;
-        let (draft, summary) = self.draft(entries, epoch, &|| false)?;
+        let (draft, summary) = self.draft(epoch, &|| false, |tar, index, options| {
+            let entries = layer::scan_upper(upper, &[])?;
+            Ok(layer::write_layer(entries, tar, index, options)?)
+        })?;
         let content = scoped(&summary.content, epoch);
         if reuse
             && let Some(earlier) = self.store().layers().with_content(&content)?
@@ -241,22 +266,23 @@ impl Engine {
         Ok(SealedUpper { layer, own: true })
     }
 
+    /// Has a layer's files written.
     fn draft(
         &self,
-        entries: Vec<PlannedEntry>,
         epoch: Option<i64>,
         cancelled: &dyn Fn() -> bool,
-    ) -> Result<(cache::LayerDraft, layer::Summary), StepError> {
+        write: impl FnOnce(&File, &File, &WriteOptions<'_>) -> Result<Summary, StepError>,
+    ) -> Result<(cache::LayerDraft, Summary), StepError> {
         let draft = self.store().layers().begin()?;
         let (tar, index) = create_files(&draft).map_err(|source| StepError::Io {
             action: "make the files of a layer",
             source,
         })?;
-        let options = layer::WriteOptions {
+        let options = WriteOptions {
             clamp: epoch,
             cancelled,
         };
-        let summary = layer::write_layer(entries, &tar, &index, &options)?;
+        let summary = write(&tar, &index, &options)?;
         Ok((draft, summary))
     }
 

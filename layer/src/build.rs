@@ -6,9 +6,11 @@ use crate::digest::DiffId;
 use crate::emit::{Emitter, Placed};
 use crate::entry::{PlannedEntry, PlannedNode};
 use crate::erofs::{Identity, write_index};
-use crate::error::{Error, Result};
-use crate::path::LayerPath;
-use crate::plan::arrange;
+use crate::error::{Error, PlanProblem, Result};
+use crate::host;
+use crate::metadata::Metadata;
+use crate::path::{self, LayerPath};
+use crate::plan::{Order, arrange};
 use crate::read_ahead::ReadAhead;
 use crate::sink::{Sink, Target};
 use crate::summary::Summary;
@@ -50,14 +52,40 @@ pub fn write_layer(
     options: &WriteOptions<'_>,
 ) -> Result<Summary> {
     let entries = arrange(entries, options.clamp)?;
+    write(entries.into_iter().map(Ok), tar, index, options)
+}
+
+/// As [`write_layer`], of entries that are made while they are written. They come in the order of their paths, and the
+/// first name of a file is the file itself, of which others are hard links; anything else is an error.
+pub fn write_layer_in_order<E: From<Error>>(
+    entries: impl Iterator<Item = Result<PlannedEntry, E>>,
+    tar: &File,
+    index: &File,
+    options: &WriteOptions<'_>,
+) -> Result<Summary, E> {
+    let mut order = Order::new(options.clamp);
+    let admitted = entries.map(|entry| {
+        let mut entry = entry?;
+        order.admit(&mut entry)?;
+        Ok(entry)
+    });
+    write(admitted, tar, index, options)
+}
+
+fn write<E: From<Error>>(
+    entries: impl Iterator<Item = Result<PlannedEntry, E>>,
+    tar: &File,
+    index: &File,
+    options: &WriteOptions<'_>,
+) -> Result<Summary, E> {
     let mut tree = TreeBuilder::new();
     let mut changed = Vec::new();
     let (digest, tar_size, members) = std::thread::scope(|scope| {
         let sink = Sink::new(scope, Target::File(tar), true);
-        let small_files = ReadAhead::start(scope, &entries);
-        let mut emitter = Emitter::new(sink, options.cancelled).reading_ahead(small_files);
-        for entry in &entries {
-            let placed = emitter.entry(entry)?;
+        let mut emitter = Emitter::new(sink, options.cancelled);
+        let mut entries = ReadAhead::start(scope, entries)?;
+        while let Some((entry, read)) = entries.next()? {
+            let placed = emitter.entry(&entry, read.transpose()?)?;
             if let (PlannedNode::File(file), Some(placed)) = (&entry.node, placed)
                 && file
                     .expected
@@ -65,12 +93,12 @@ pub fn write_layer(
             {
                 changed.push(entry.path.clone());
             }
-            tree.add(entry, placed);
+            tree.add(entry, placed)?;
         }
         emitter.end()?;
         let members = emitter.members;
         let (digest, size) = emitter.sink.finish()?;
-        Ok::<_, Error>((digest, size, members))
+        Ok::<_, E>((digest, size, members))
     })?;
     // A sink that was asked to hash gives a digest.
     let diff_id = DiffId::new(digest.unwrap_or_else(|| crate::Digest::of(b"")));
@@ -106,28 +134,30 @@ impl TreeBuilder {
         }
     }
 
-    fn add(&mut self, entry: &PlannedEntry, placed: Option<Placed>) {
-        let Some(name) = entry.path.name() else {
-            self.describe(Tree::root(), entry);
-            return;
-        };
-        let directory = self.parent_of(&entry.path);
-        let node = match &entry.node {
-            PlannedNode::Directory { .. } => {
-                if let Some(id) = self.tree.subdirectory(directory, name) {
-                    self.describe(id, entry);
-                    self.open.push((entry.path.clone(), id));
-                }
-                return;
+    fn add(&mut self, entry: PlannedEntry, placed: Option<Placed>) -> Result<()> {
+        let PlannedEntry {
+            path,
+            metadata,
+            node,
+        } = entry;
+        let directory = self.parent_of(&path);
+        let node = match node {
+            PlannedNode::Directory { opaque } => {
+                self.add_directory(directory, path, metadata, opaque);
+                return Ok(());
             }
             PlannedNode::HardLink(target) => {
-                if let Some(id) = self.find(target) {
-                    self.tree.link(directory, name, id);
-                }
-                return;
+                let file = self.find(&target).filter(|id| {
+                    let node = &self.tree.get(*id).node;
+                    !matches!(node, Node::Directory(_) | Node::Whiteout)
+                });
+                let file =
+                    file.ok_or_else(|| Error::plan(&path, PlanProblem::LinkTarget(target)))?;
+                self.tree.link(directory, name_of(&path), file);
+                return Ok(());
             }
             PlannedNode::File(_) => {
-                let Some(placed) = placed else { return };
+                let Some(placed) = placed else { return Ok(()) };
                 self.file_bytes += placed.size;
                 Node::File(Data {
                     size: placed.size,
@@ -135,46 +165,58 @@ impl TreeBuilder {
                     extents: Extents::Contiguous(placed.position),
                 })
             }
-            PlannedNode::Symlink(target) => Node::Symlink(target.as_slice().into()),
-            PlannedNode::Char { major, minor } => Node::Char(*major, *minor),
-            PlannedNode::Block { major, minor } => Node::Block(*major, *minor),
+            PlannedNode::Symlink(target) => Node::Symlink(target.into()),
+            PlannedNode::Char { major, minor } => Node::Char(major, minor),
+            PlannedNode::Block { major, minor } => Node::Block(major, minor),
             PlannedNode::Fifo => Node::Fifo,
             PlannedNode::Whiteout => Node::Whiteout,
         };
-        let id = self.tree.add(Inode::new(entry.metadata.clone(), node));
-        self.tree.link(directory, name, id);
+        let id = self.tree.add(Inode::new(metadata, node));
+        self.tree.link(directory, name_of(&path), id);
+        Ok(())
     }
 
-    fn describe(&mut self, id: InodeId, entry: &PlannedEntry) {
-        let PlannedNode::Directory { opaque } = entry.node else {
-            return;
+    fn add_directory(
+        &mut self,
+        parent: InodeId,
+        path: LayerPath,
+        metadata: Metadata,
+        opaque: bool,
+    ) {
+        let id = match path.name() {
+            None => Some(Tree::root()),
+            Some(name) => self.tree.subdirectory(parent, name),
         };
-        self.tree.get_mut(id).metadata = entry.metadata.clone();
+        let Some(id) = id else { return };
+        self.tree.get_mut(id).metadata = metadata;
         if let Some(directory) = self.tree.directory_mut(id) {
             directory.opaque = opaque;
             directory.implied = false;
+        }
+        if id != Tree::root() {
+            self.open.push((path, id));
         }
     }
 
     /// The directory that a path is in. Entries come in order, so it is mostly one that is open.
     fn parent_of(&mut self, path: &LayerPath) -> InodeId {
-        let parent = path.parent().unwrap_or_default();
+        let (parent, _) = host::split(path);
         while self.open.len() > 1
-            && self
-                .open
-                .last()
-                .is_some_and(|(open, _)| !parent.is_within(open))
+            && self.open.last().is_some_and(|(open, _)| {
+                open.as_bytes() != parent && !path::is_below(parent, open.as_bytes())
+            })
         {
             self.open.pop();
         }
-        let (mut at, mut directory) = self
-            .open
-            .last()
-            .cloned()
-            .unwrap_or((LayerPath::root(), Tree::root()));
+        let (mut at, mut directory) = match self.open.last() {
+            Some((open, id)) if open.as_bytes() == parent => return *id,
+            Some(open) => open.clone(),
+            None => (LayerPath::root(), Tree::root()),
+        };
         // One is open for each component, and one for the root.
         let known = self.open.len() - 1;
-        for name in parent.components().skip(known) {
+        let names = parent.split(|byte| *byte == b'/').skip(known);
+        for name in names {
             // Arranged entries have nothing but directories above them, and paths that are joined were whole before.
             let next = self
                 .tree
@@ -192,4 +234,9 @@ impl TreeBuilder {
             self.tree.child(directory, name)
         })
     }
+}
+
+/// The name of what is not the root.
+fn name_of(path: &LayerPath) -> &[u8] {
+    host::split(path).1
 }

@@ -14,7 +14,6 @@ use crate::error::{Error, PlanProblem, Result};
 use crate::host;
 use crate::metadata::Metadata;
 use crate::path::LayerPath;
-use crate::read_ahead::{ReadAhead, is_small};
 use crate::sink::{Sink, for_zeros};
 use crate::source::{FileRange, FileSource};
 use crate::tar::write::{HeaderWriter, Member};
@@ -38,8 +37,6 @@ pub(crate) struct Placed {
 pub(crate) struct Emitter<'a, 'scope, 'env> {
     pub(crate) sink: Sink<'scope, 'env>,
     cancelled: &'a dyn Fn() -> bool,
-    /// The small files of the host among the entries, where they are read ahead.
-    small_files: Option<ReadAhead>,
     headers: HeaderWriter,
     scratch: Vec<u8>,
     /// How many members were written.
@@ -51,21 +48,19 @@ impl<'a, 'scope, 'env> Emitter<'a, 'scope, 'env> {
         Self {
             sink,
             cancelled,
-            small_files: None,
             headers: HeaderWriter::default(),
             scratch: Vec::with_capacity(2048),
             members: 0,
         }
     }
 
-    /// Takes small files of the host from `small_files`, which has those of all entries to come.
-    pub(crate) fn reading_ahead(mut self, small_files: Option<ReadAhead>) -> Self {
-        self.small_files = small_files;
-        self
-    }
-
-    /// Writes one entry of an arranged plan. The answer is for regular files.
-    pub(crate) fn entry(&mut self, entry: &PlannedEntry) -> Result<Option<Placed>> {
+    /// Writes one entry of an arranged plan; `read` are the bytes of a file that were read before, and their digest.
+    /// The answer is for regular files.
+    pub(crate) fn entry(
+        &mut self,
+        entry: &PlannedEntry,
+        read: Option<(&[u8], ContentDigest)>,
+    ) -> Result<Option<Placed>> {
         self.check_cancelled()?;
         let path = entry.path.as_bytes();
         let metadata = &entry.metadata;
@@ -80,7 +75,7 @@ impl<'a, 'scope, 'env> Emitter<'a, 'scope, 'env> {
             }
             PlannedNode::File(file) => {
                 self.header(path, metadata, Member::File(file.source.size()))?;
-                return self.data(&entry.path, file).map(Some);
+                return self.data(&entry.path, file, read).map(Some);
             }
             PlannedNode::Symlink(target) => {
                 self.header(path, metadata, Member::Symlink(target))?;
@@ -122,23 +117,27 @@ impl<'a, 'scope, 'env> Emitter<'a, 'scope, 'env> {
         self.sink.write(&self.scratch)
     }
 
-    fn data(&mut self, path: &LayerPath, file: &PlannedFile) -> Result<Placed> {
+    fn data(
+        &mut self,
+        path: &LayerPath,
+        file: &PlannedFile,
+        read: Option<(&[u8], ContentDigest)>,
+    ) -> Result<Placed> {
         let position = self.sink.position();
         let size = file.source.size();
         if position.checked_add(size).is_none_or(|end| end > MAX_TAR) {
             return Err(Error::plan(path, PlanProblem::TooLarge));
         }
-        let digest = match (&file.source, &mut self.small_files) {
-            (source, Some(ahead)) if is_small(source) => {
-                let (bytes, digest) = ahead.next()?;
+        let digest = match (&file.source, read) {
+            (_, Some((bytes, digest))) => {
                 self.sink.write(bytes)?;
                 digest
             }
-            (FileSource::Bytes(bytes), _) => {
+            (FileSource::Bytes(bytes), None) => {
                 self.sink.write(bytes)?;
                 ContentDigest::of(bytes)
             }
-            (FileSource::Range(range), _) => {
+            (FileSource::Range(range), None) => {
                 self.range(path, range)?;
                 range.digest
             }
@@ -149,7 +148,7 @@ impl<'a, 'scope, 'env> Emitter<'a, 'scope, 'env> {
                     size,
                     version,
                 },
-                _,
+                None,
             ) => {
                 let failed = |error| Error::io("open", &host::display(source), error);
                 let opened = host::open_file(root.as_fd(), source).map_err(failed)?;

@@ -71,6 +71,9 @@ pub enum PlanProblem {
     /// Two entries of the plan have this path.
     #[error("it is planned twice")]
     Twice,
+    /// It comes behind an entry that it should come before.
+    #[error("it is planned out of order")]
+    Unordered,
     /// An entry of the plan is below something that is no directory.
     #[error("`{0}` is above it and is no directory")]
     NotADirectory(LayerPath),

@@ -36,7 +36,7 @@ mod unpack;
 mod upper;
 mod view;
 
-pub use build::{WriteOptions, write_layer};
+pub use build::{WriteOptions, write_layer, write_layer_in_order};
 pub use compare::{Difference, compare};
 pub use digest::{ChainId, ContentDigest, DiffId, Digest, DigestError};
 pub use entry::{EntryKind, PlannedEntry, PlannedFile, PlannedNode};

@@ -120,15 +120,26 @@ impl LayerPath {
     }
 }
 
+/// The order of [`LayerPath`]s, of their bytes.
+pub(crate) fn compare(one: &[u8], other: &[u8]) -> Ordering {
+    let differs = one.iter().zip(other).position(|(a, b)| a != b);
+    let Some(at) = differs else {
+        return one.len().cmp(&other.len());
+    };
+    // A separator ends a name, so it comes before every byte of a longer one; NUL is in no path.
+    let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
+    rank(one[at]).cmp(&rank(other[at]))
+}
+
+/// Whether `path` is below `directory`, both the bytes of a [`LayerPath`].
+pub(crate) fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory)
+        .is_some_and(|rest| rest.first() == Some(&b'/') || directory.is_empty())
+}
+
 impl Ord for LayerPath {
     fn cmp(&self, other: &Self) -> Ordering {
-        let differs = self.0.iter().zip(&*other.0).position(|(a, b)| a != b);
-        let Some(at) = differs else {
-            return self.0.len().cmp(&other.0.len());
-        };
-        // A separator ends a name, so it comes before every byte of a longer one; NUL is in no path.
-        let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
-        rank(self.0[at]).cmp(&rank(other.0[at]))
+        compare(&self.0, &other.0)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Puts a plan's entries in the order of the tar and checks that they make a layer.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::entry::{PlannedEntry, PlannedNode};
@@ -7,7 +8,7 @@ use crate::erofs::xattr;
 use crate::error::{Error, PlanProblem, Result};
 use crate::extract::is_link_target;
 use crate::metadata::Timestamp;
-use crate::path::LayerPath;
+use crate::path::{self, LayerPath};
 use crate::tar::{WHITEOUT_PREFIX, is_device};
 
 /// Sorts entries by path and checks them. The first name of several that one file has becomes the file itself, the
@@ -17,15 +18,10 @@ pub(crate) fn arrange(
     mut entries: Vec<PlannedEntry>,
     clamp: Option<i64>,
 ) -> Result<Vec<PlannedEntry>> {
-    let latest = clamp.map(Timestamp::from_seconds);
     entries.sort_by(|a, b| a.path.cmp(&b.path));
-    check_paths(&entries)?;
+    let mut order = Order::new(clamp);
     for entry in &mut entries {
-        entry.metadata.normalise();
-        if let Some(latest) = latest {
-            entry.metadata.mtime = entry.metadata.mtime.min(latest);
-        }
-        check_entry(entry)?;
+        order.admit(entry)?;
     }
     let has_links = entries
         .iter()
@@ -36,28 +32,61 @@ pub(crate) fn arrange(
     Ok(entries)
 }
 
-/// No path is planned twice, and everything above an entry is a directory, where it is planned at all.
-fn check_paths(entries: &[PlannedEntry]) -> Result<()> {
-    // The non-directory that was met last: what is below it would follow at once.
-    let mut file: Option<&LayerPath> = None;
-    for (at, entry) in entries.iter().enumerate() {
-        if at > 0 && entries[at - 1].path == entry.path {
-            return Err(Error::plan(&entry.path, PlanProblem::Twice));
-        }
-        if let Some(file) = file
-            && entry.path.is_within(file)
-        {
-            let problem = PlanProblem::NotADirectory(file.clone());
-            return Err(Error::plan(&entry.path, problem));
-        }
-        if !matches!(entry.node, PlannedNode::Directory { .. }) {
-            if entry.path.is_root() {
-                return Err(Error::plan(&entry.path, PlanProblem::Root));
-            }
-            file = Some(&entry.path);
+/// Admits entries in the order of the tar: no path twice, and nothing below what is no directory.
+pub(crate) struct Order {
+    /// Times beyond it become that.
+    latest: Option<Timestamp>,
+    /// The path of the entry before.
+    last: Option<Vec<u8>>,
+    last_is_directory: bool,
+}
+
+impl Order {
+    /// `clamp` is in seconds.
+    pub(crate) fn new(clamp: Option<i64>) -> Self {
+        Self {
+            latest: clamp.map(Timestamp::from_seconds),
+            last: None,
+            last_is_directory: true,
         }
     }
-    Ok(())
+
+    /// Checks the next entry and brings its metadata into their form. Where links lead is not looked at.
+    pub(crate) fn admit(&mut self, entry: &mut PlannedEntry) -> Result<()> {
+        self.check_path(entry)?;
+        entry.metadata.normalise();
+        if let Some(latest) = self.latest {
+            entry.metadata.mtime = entry.metadata.mtime.min(latest);
+        }
+        check_entry(entry)?;
+        let last = self.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(entry.path.as_bytes());
+        self.last_is_directory = matches!(entry.node, PlannedNode::Directory { .. });
+        Ok(())
+    }
+
+    fn check_path(&self, entry: &PlannedEntry) -> Result<()> {
+        let path = entry.path.as_bytes();
+        let problem = |problem| Err(Error::plan(&entry.path, problem));
+        if path.is_empty() && !matches!(entry.node, PlannedNode::Directory { .. }) {
+            return problem(PlanProblem::Root);
+        }
+        let Some(last) = &self.last else {
+            return Ok(());
+        };
+        match path::compare(last, path) {
+            Ordering::Less => {}
+            Ordering::Equal => return problem(PlanProblem::Twice),
+            Ordering::Greater => return problem(PlanProblem::Unordered),
+        }
+        // What is below a path follows it at once.
+        if !self.last_is_directory && path::is_below(path, last) {
+            let last = LayerPath::new(last).unwrap_or_default();
+            return problem(PlanProblem::NotADirectory(last));
+        }
+        Ok(())
+    }
 }
 
 fn check_entry(entry: &PlannedEntry) -> Result<()> {

@@ -1,11 +1,14 @@
 //! Reads small files of the host before it is their turn, on threads of their own: where there are many, opening and
 //! reading them takes longer than all else that is done for a tar.
 
+use std::collections::VecDeque;
+use std::iter::Fuse;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
+use std::vec;
 
 use crate::digest::ContentDigest;
 use crate::entry::{PlannedEntry, PlannedFile, PlannedNode};
@@ -20,23 +23,36 @@ const SMALL: u64 = 64 << 10;
 const MANY: usize = 256;
 /// About how many bytes are read before they are handed on.
 const BATCH: u64 = 512 << 10;
+/// How many entries are handed on together at most.
+const BATCH_ENTRIES: usize = 1024;
 /// How many threads read at most.
 const READERS: usize = 4;
+/// How many batches each of them has at most: one that waits for it, or that it has read, and one that it reads.
+const BATCHES: usize = 2;
 
-/// The small files of a plan, in its order.
-pub(crate) struct ReadAhead {
-    /// Batches come from the readers in turn.
-    readers: Vec<Receiver<Batch>>,
-    turn: usize,
+/// Entries of a plan, with the bytes of the small files among them.
+pub(crate) struct ReadAhead<I> {
+    entries: Fuse<I>,
+    /// What was taken from them to see whether there are many small files.
+    first: VecDeque<PlannedEntry>,
+    /// Empty where there are few. Batches go to the readers in turn.
+    readers: Vec<Reader>,
+    given: usize,
+    taken: usize,
     current: Batch,
-    next: usize,
 }
 
-/// Files that were read together.
+struct Reader {
+    to: Sender<Vec<PlannedEntry>>,
+    from: Receiver<Batch>,
+}
+
+/// Entries whose small files were read together.
 #[derive(Default)]
 struct Batch {
+    entries: vec::IntoIter<PlannedEntry>,
+    files: vec::IntoIter<Result<Small>>,
     bytes: Vec<u8>,
-    files: Vec<Result<Small>>,
 }
 
 /// A file in a batch.
@@ -45,53 +61,140 @@ struct Small {
     digest: ContentDigest,
 }
 
-/// Whether a file is one of those that are read ahead.
-pub(crate) fn is_small(source: &FileSource) -> bool {
-    matches!(source, FileSource::Host { size, .. } if *size <= SMALL)
-}
+/// The bytes of a file, all of them, and their digest.
+type Read<'a> = Result<(&'a [u8], ContentDigest)>;
 
 fn small_size(entry: &PlannedEntry) -> Option<u64> {
     match &entry.node {
-        PlannedNode::File(file) if is_small(&file.source) => Some(file.source.size()),
+        PlannedNode::File(PlannedFile {
+            source: FileSource::Host { size, .. },
+            ..
+        }) if *size <= SMALL => Some(*size),
         _ => None,
     }
 }
 
-impl ReadAhead {
-    /// Begins to read; `None` where it is not worth it.
-    pub(crate) fn start<'scope, 'env>(
-        scope: &'scope Scope<'scope, 'env>,
-        entries: &'env [PlannedEntry],
-    ) -> Option<Self> {
-        entries.iter().filter_map(small_size).nth(MANY)?;
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = count.min(READERS);
-        let batches = batches(entries);
-        let readers = (0..count).map(|first| {
-            let batches: Vec<_> = batches.iter().skip(first).step_by(count).copied().collect();
-            let (sender, receiver) = sync_channel(1);
-            scope.spawn(move || read_batches(&batches, &sender));
-            receiver
-        });
-        Some(Self {
-            readers: readers.collect(),
-            turn: 0,
+impl<I, E> ReadAhead<I>
+where
+    I: Iterator<Item = Result<PlannedEntry, E>>,
+    E: From<Error>,
+{
+    /// Begins to read, if that is worth it.
+    pub(crate) fn start<'scope>(scope: &'scope Scope<'scope, '_>, entries: I) -> Result<Self, E> {
+        let mut ahead = Self {
+            entries: entries.fuse(),
+            first: VecDeque::new(),
+            readers: Vec::new(),
+            given: 0,
+            taken: 0,
             current: Batch::default(),
-            next: 0,
-        })
+        };
+        let mut small = 0;
+        while small <= MANY {
+            let Some(entry) = ahead.entries.next().transpose()? else {
+                return Ok(ahead);
+            };
+            small += usize::from(small_size(&entry).is_some());
+            ahead.first.push_back(entry);
+        }
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let readers = (0..count.min(READERS)).map(|_| Reader::start(scope));
+        ahead.readers = readers.collect();
+        Ok(ahead)
     }
 
-    /// The bytes of the next small file, all of them, and their digest.
-    pub(crate) fn next(&mut self) -> Result<(&[u8], ContentDigest)> {
-        while self.next == self.current.files.len() {
-            self.current = self.readers[self.turn].recv().map_err(|_| stopped())?;
-            self.turn = (self.turn + 1) % self.readers.len();
-            self.next = 0;
+    /// The next entry, and what was read of it.
+    pub(crate) fn next(&mut self) -> Result<Option<(PlannedEntry, Option<Read<'_>>)>, E> {
+        if self.readers.is_empty() {
+            return Ok(self.planned()?.map(|entry| (entry, None)));
         }
-        let file = std::mem::replace(&mut self.current.files[self.next], Err(stopped()));
-        self.next += 1;
-        let Small { place, digest } = file?;
-        Ok((&self.current.bytes[place], digest))
+        if self.current.entries.len() == 0 {
+            match self.next_batch()? {
+                Some(batch) => self.current = batch,
+                None => return Ok(None),
+            }
+        }
+        let Some(entry) = self.current.entries.next() else {
+            return Ok(None);
+        };
+        let read = small_size(&entry).and_then(|_| self.current.files.next());
+        let bytes = &self.current.bytes;
+        let read = read.map(|file| file.map(|small| (&bytes[small.place], small.digest)));
+        Ok(Some((entry, read)))
+    }
+
+    /// Gives the readers to do what they take, and awaits the batch whose turn it is.
+    fn next_batch(&mut self) -> Result<Option<Batch>, E> {
+        let readers = self.readers.len();
+        while self.given - self.taken < BATCHES * readers {
+            let entries = self.gather()?;
+            if entries.is_empty() {
+                break;
+            }
+            let given = self.readers[self.given % readers].to.send(entries);
+            given.map_err(|_| stopped())?;
+            self.given += 1;
+        }
+        if self.given == self.taken {
+            return Ok(None);
+        }
+        let batch = self.readers[self.taken % readers].from.recv();
+        self.taken += 1;
+        Ok(Some(batch.map_err(|_| stopped())?))
+    }
+
+    /// Entries until enough bytes of small files have come together; none at the end.
+    fn gather(&mut self) -> Result<Vec<PlannedEntry>, E> {
+        let mut entries = Vec::new();
+        let mut total = 0;
+        while total < BATCH && entries.len() < BATCH_ENTRIES {
+            let Some(entry) = self.planned()? else { break };
+            total += small_size(&entry).unwrap_or(0);
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    fn planned(&mut self) -> Result<Option<PlannedEntry>, E> {
+        match self.first.pop_front() {
+            Some(entry) => Ok(Some(entry)),
+            None => self.entries.next().transpose(),
+        }
+    }
+}
+
+impl Reader {
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>) -> Self {
+        let (to, batches) = channel::<Vec<PlannedEntry>>();
+        let (sender, from) = channel();
+        scope.spawn(move || {
+            for entries in batches {
+                // Nobody waits for it after an error.
+                if sender.send(Batch::read(entries)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { to, from }
+    }
+}
+
+impl Batch {
+    fn read(entries: Vec<PlannedEntry>) -> Self {
+        let mut bytes = Vec::new();
+        let mut files = Vec::new();
+        for entry in &entries {
+            if small_size(entry).is_some()
+                && let PlannedNode::File(file) = &entry.node
+            {
+                files.push(read(&mut bytes, &entry.path, file));
+            }
+        }
+        Self {
+            entries: entries.into_iter(),
+            files: files.into_iter(),
+            bytes,
+        }
     }
 }
 
@@ -100,38 +203,6 @@ fn stopped() -> Error {
     Error::Storage {
         action: "read ahead",
         source: std::io::ErrorKind::BrokenPipe.into(),
-    }
-}
-
-/// Parts the entries where enough bytes of small files have come together.
-fn batches(entries: &[PlannedEntry]) -> Vec<&[PlannedEntry]> {
-    let mut total = 0;
-    let batches = entries.split_inclusive(|entry| {
-        total += small_size(entry).unwrap_or(0);
-        let full = total >= BATCH;
-        if full {
-            total = 0;
-        }
-        full
-    });
-    batches.collect()
-}
-
-fn read_batches(batches: &[&[PlannedEntry]], sender: &SyncSender<Batch>) {
-    for entries in batches {
-        let mut batch = Batch::default();
-        for entry in *entries {
-            if let PlannedNode::File(file) = &entry.node
-                && is_small(&file.source)
-            {
-                let read = read(&mut batch.bytes, &entry.path, file);
-                batch.files.push(read);
-            }
-        }
-        // Nobody waits for it after an error.
-        if sender.send(batch).is_err() {
-            return;
-        }
     }
 }
 
@@ -200,20 +271,29 @@ mod tests {
         entries.collect()
     }
 
+    fn started<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        entries: &[PlannedEntry],
+    ) -> ReadAhead<impl Iterator<Item = Result<PlannedEntry>>> {
+        ReadAhead::start(scope, entries.iter().cloned().map(Ok)).unwrap()
+    }
+
     #[test]
     fn files_come_in_their_order() {
         let directory = tempfile::tempdir().unwrap();
         let entries = plan(directory.path(), 2_000);
-        assert!(batches(&entries).len() > 2);
         std::thread::scope(|scope| {
-            let mut ahead = ReadAhead::start(scope, &entries).unwrap();
-            for number in 0..2_000 {
+            let mut ahead = started(scope, &entries);
+            for (number, planned) in entries.iter().enumerate() {
                 let expected = number.to_string().repeat(number % 700);
-                let (bytes, digest) = ahead.next().unwrap();
+                let (entry, read) = ahead.next().unwrap().unwrap();
+                let (bytes, digest) = read.unwrap().unwrap();
+                assert_eq!(entry.path, planned.path);
                 assert_eq!(bytes, expected.as_bytes());
                 assert_eq!(digest, ContentDigest::of(expected.as_bytes()));
             }
-            assert!(ahead.next().is_err());
+            assert!(ahead.next().unwrap().is_none());
+            assert!(ahead.given > 2, "in several batches");
         });
     }
 
@@ -224,9 +304,11 @@ mod tests {
         std::fs::write(directory.path().join("100"), "").unwrap();
         std::fs::remove_file(directory.path().join("200")).unwrap();
         std::thread::scope(|scope| {
-            let mut ahead = ReadAhead::start(scope, &entries).unwrap();
-            let failed = (0..400).filter_map(|_| ahead.next().err());
-            let failed: Vec<_> = failed.map(|error| error.to_string()).collect();
+            let mut ahead = started(scope, &entries);
+            let mut failed = Vec::new();
+            while let Some((_, read)) = ahead.next().unwrap() {
+                failed.extend(read.unwrap().err().map(|error| error.to_string()));
+            }
             assert_eq!(failed.len(), 2);
             assert!(failed[0].contains("100") && failed[1].contains("200"));
         });
@@ -236,6 +318,31 @@ mod tests {
     fn few_files_are_read_in_their_turn() {
         let directory = tempfile::tempdir().unwrap();
         let entries = plan(directory.path(), MANY);
-        std::thread::scope(|scope| assert!(ReadAhead::start(scope, &entries).is_none()));
+        std::thread::scope(|scope| {
+            let mut ahead = started(scope, &entries);
+            for expected in &entries {
+                let (entry, read) = ahead.next().unwrap().unwrap();
+                assert_eq!(entry.path, expected.path);
+                assert!(read.is_none());
+            }
+            assert!(ahead.next().unwrap().is_none());
+        });
+    }
+
+    #[test]
+    fn a_plan_that_fails_ends_the_readers() {
+        let directory = tempfile::tempdir().unwrap();
+        let entries = plan(directory.path(), 2_000);
+        std::thread::scope(|scope| {
+            let failing = entries.into_iter().map(Ok).chain([Err(Error::Cancelled)]);
+            let mut ahead = ReadAhead::start(scope, failing).unwrap();
+            let last = loop {
+                match ahead.next() {
+                    Ok(Some(_)) => {}
+                    last => break last.map(|_| ()),
+                }
+            };
+            assert!(matches!(last, Err(Error::Cancelled)));
+        });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -38,8 +39,10 @@ pub enum FileSource {
 pub struct FileVersion {
     device: u64,
     inode: u64,
-    /// Seconds and nanoseconds (`st_ctime`): unlike the time of modification nobody can set it.
-    changed: (i64, u32),
+    /// `st_ctime`: unlike the time of modification nobody can set it.
+    seconds: i64,
+    /// The nanoseconds of it, and one more, so that none at all takes no space of its own.
+    nanoseconds: NonZeroU32,
 }
 
 impl FileVersion {
@@ -48,8 +51,9 @@ impl FileVersion {
         Self {
             device: stat.st_dev,
             inode: stat.st_ino,
+            seconds: stat.st_ctime,
             // Nanoseconds are fewer than 2^30.
-            changed: (stat.st_ctime, stat.st_ctime_nsec as u32),
+            nanoseconds: NonZeroU32::MIN.saturating_add(stat.st_ctime_nsec as u32),
         }
     }
 

@@ -154,7 +154,7 @@ pub fn flatten_tar(
         let sink = Sink::new(scope, Target::Stream(Box::new(out)), false);
         let mut emitter = Emitter::new(sink, cancelled);
         for entry in entries.iter().filter(|entry| !entry.path.is_root()) {
-            emitter.entry(entry)?;
+            emitter.entry(entry, None)?;
         }
         emitter.end()?;
         emitter.sink.finish()?;

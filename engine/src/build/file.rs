@@ -1,7 +1,7 @@
 //! `COPY`, `ADD` and `WORKDIR`: plan the layer, then write its tar once.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use frontend::pattern::has_wildcard;
 use frontend::plan::{Copy, CopyItem, MakeDirectory, Source};
@@ -13,13 +13,10 @@ use crate::builds::Listing;
 use crate::error::{FileError, StepError};
 use crate::files::filter::Filter;
 use crate::files::node::{File, Kind, LinkNumbers, Node};
-use crate::files::planner::{Owner, Planner};
+use crate::files::planner::{NOTHING, Owner, Planner};
 use crate::files::select::{Selected, Tree, base_name, select, taken};
 use crate::files::view::ViewTree;
 use crate::rootfs::{Layer, Rootfs};
-
-/// What a layer that is to fit any base is planned on.
-static NOTHING: LazyLock<View> = LazyLock::new(|| View::new(Vec::new()));
 
 /// Mode of a file made from a here-document.
 const INLINE_MODE: u32 = 0o644;
@@ -169,18 +166,14 @@ fn missing(build: &Build, copy: &Copy, path: &str) -> FileError {
 
 fn inline(content: &str, now: Timestamp) -> Node {
     let bytes: Arc<[u8]> = content.as_bytes().into();
+    let digest = layer::ContentDigest::of(&bytes);
     Node {
         metadata: Metadata {
             mode: INLINE_MODE,
             mtime: now,
             ..Metadata::default()
         },
-        kind: Kind::File(File {
-            size: bytes.len() as u64,
-            digest: layer::ContentDigest::of(&bytes),
-            source: layer::FileSource::Bytes(bytes),
-            link: None,
-        }),
+        kind: Kind::File(File::new(layer::FileSource::Bytes(bytes), digest)),
         passed: false,
     }
 }
@@ -189,7 +182,7 @@ fn inline(content: &str, now: Timestamp) -> Node {
 pub(super) fn plan_copy<'a>(
     build: &Build,
     copy: &Copy,
-    selection: &Selection,
+    selection: &'a Selection,
     base: &'a View,
 ) -> Result<Planner<'a>, StepError> {
     let owner = match &copy.chown {
@@ -221,12 +214,12 @@ pub(super) fn plan_copy<'a>(
 }
 
 /// Copies one file, or unpacks it.
-fn place(
+fn place<'a>(
     build: &Build,
-    planner: &mut Planner<'_>,
+    planner: &mut Planner<'a>,
     copy: &Copy,
     owner: Option<Owner>,
-    selected: &Selected,
+    selected: &'a Selected,
     unpack: bool,
 ) -> Result<(), StepError> {
     let dest = copy.dest.as_bytes();
@@ -272,14 +265,14 @@ fn resolve_owner(spec: &str, base: &View) -> Result<Owner, StepError> {
 /// Writes a planned layer to the store and puts it on top of `base`.
 pub(super) fn write(
     build: &Build,
-    planner: Planner<'_>,
+    planner: &Planner<'_>,
     base: &Rootfs,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Rootfs, StepError> {
-    let entries = planner.into_entries()?;
+    let entries = planner.entries();
     let sealed = build
         .engine()
-        .write_layer(entries, build.epoch(), cancelled)?;
+        .write_layer_in_order(entries, build.epoch(), cancelled)?;
     Ok(base.with(Layer::stored(sealed)))
 }
 
@@ -295,8 +288,7 @@ pub(super) fn context_layer(
         path: String::from_utf8_lossy(path).into_owned(),
         place: "the build context".to_owned(),
     })?;
-    let empty = View::new(Vec::new());
-    let mut planner = Planner::new(&empty, None, None, build.now());
+    let mut planner = Planner::new(&NOTHING, None, None, build.now());
     let mut dest = b"/".to_vec();
     dest.extend_from_slice(path);
     planner.copy(base_name(path), &node, &dest)?;
@@ -309,10 +301,10 @@ pub(super) fn context_layer(
     {
         return Ok(Layer::stored(sealed));
     }
-    let entries = planner.into_entries()?;
+    let entries = planner.entries();
     let sealed = build
         .engine()
-        .write_layer(entries, build.epoch(), &|| false)?;
+        .write_layer_in_order(entries, build.epoch(), &|| false)?;
     actions.record_content(&key, &key, &[sealed.diff_id])?;
     Ok(Layer::stored(sealed))
 }

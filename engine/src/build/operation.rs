@@ -256,7 +256,7 @@ impl StepOperation {
                     let _spending = spending;
                     let view = base.view()?;
                     let plan = file::plan_directory(&build, &directory, &view)?;
-                    file::write(&build, plan, &base, &is_cancelled)
+                    file::write(&build, &plan, &base, &is_cancelled)
                 })
                 .await?
             }
@@ -270,7 +270,7 @@ impl StepOperation {
                     let view = base.view()?;
                     let plan = file::plan_copy(&build, &copy, &selection, &view)?;
                     planned.get_or_init(|| ContentDigest::from_bytes(*plan.content().as_bytes()));
-                    let result = file::write(&build, plan, &base, &is_cancelled)?;
+                    let result = file::write(&build, &plan, &base, &is_cancelled)?;
                     let size = selection.size();
                     row.transfer("copying files", size, Some(size), true);
                     Ok(result)

@@ -238,7 +238,7 @@ pub(super) fn read_view(view: layer::View, name: &str) -> std::io::Result<Vec<u8
     let Some(Kind::File(file)) = found.map(|node| node.kind) else {
         return Err(std::io::ErrorKind::NotFound.into());
     };
-    let reader = file.source.open().map_err(std::io::Error::other)?;
+    let reader = file.source().open().map_err(std::io::Error::other)?;
     let mut bytes = Vec::new();
     reader.take(MAX_DOCKERFILE).read_to_end(&mut bytes)?;
     Ok(bytes)

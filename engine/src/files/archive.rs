@@ -32,7 +32,7 @@ pub(crate) fn open(node: &Node, store: &cache::Store) -> Result<Option<Archive>,
     let Kind::File(file) = &node.kind else {
         return Ok(None);
     };
-    let mut source = file.source.open()?;
+    let mut source = file.source().open()?;
     if !recognise(&mut source) {
         return Ok(None);
     }

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use cache::{ContextMemory, FileStamp};
 use frontend::ignore::Ignore;
-use layer::{ContentDigest, FileSource, FileVersion, MAX_PATH, Metadata, Timestamp};
+use layer::{ContentDigest, FileVersion, MAX_PATH, Metadata, Timestamp};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 
 use super::filter::{Filter, Verdict};
-use super::node::{Child, File, Kind, LinkId, Node};
+use super::node::{Child, File, HostDirectory, Kind, LinkId, Node, Origin};
 use super::select::{Names, Tree, join};
 use super::{STACK_SIZE, xattrs};
 use crate::error::FileError;
@@ -42,6 +42,13 @@ struct Walk<'a> {
     filter: &'a Filter,
     /// How much of a path leads to that directory.
     prefix: usize,
+}
+
+/// A directory whose entries are read.
+#[derive(Clone, Copy)]
+struct Parent<'a> {
+    open: BorrowedFd<'a>,
+    shared: &'a Arc<HostDirectory>,
 }
 
 impl<'a> Walk<'a> {
@@ -152,11 +159,12 @@ impl Context {
     /// kind that is not copied (a socket), or not what the walk takes.
     fn read(
         &self,
-        directory: BorrowedFd<'_>,
+        parent: Parent<'_>,
         name: &CStr,
         path: &[u8],
         walk: Walk<'_>,
-    ) -> Result<Option<Node>, FileError> {
+    ) -> Result<Option<Child>, FileError> {
+        let directory = parent.open;
         let failed = |error| FileError::io("read", &self.host_path(path), error);
         let stat = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
@@ -172,6 +180,7 @@ impl Context {
             return Ok(None);
         }
         let passed = verdict == Verdict::Passed;
+        let own_name: Arc<[u8]> = name.to_bytes().into();
         let mut known = false;
         let kind = match file_type {
             FileType::Directory => {
@@ -185,7 +194,7 @@ impl Context {
                 let stamp = FileStamp::new(path, &stat);
                 let remembered = self.memory.get(&stamp);
                 known = remembered.is_some();
-                self.regular_file(path, &stat, &stamp, remembered)?
+                self.regular_file(path, (parent.shared, &own_name), &stat, &stamp, remembered)?
             }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(directory, name, Vec::new()).map_err(failed)?;
@@ -217,11 +226,19 @@ impl Context {
             },
             xattrs,
         };
-        Ok(Some(Node {
+        let node = Node {
             metadata,
             kind,
             passed,
-        }))
+        };
+        Ok(Some((own_name, node)))
+    }
+
+    fn shared(&self, path: &[u8]) -> Arc<HostDirectory> {
+        Arc::new(HostDirectory {
+            root: Arc::clone(&self.root),
+            path: path.into(),
+        })
     }
 
     fn read_directory(
@@ -238,10 +255,13 @@ impl Context {
             ));
         }
         let (directory, names) = self.list(parent, name, path)?;
+        let shared = self.shared(path);
+        let parent = Parent {
+            open: directory.as_fd(),
+            shared: &shared,
+        };
         let child = |(name, _): (CString, FileType)| {
-            let path = join(path, name.to_bytes());
-            let node = self.read(directory.as_fd(), &name, &path, walk)?;
-            Ok(node.map(|node| (name.into_bytes().into_boxed_slice(), node)))
+            self.read(parent, &name, &join(path, name.to_bytes()), walk)
         };
         // A directory may be worth a thread of its own, unless there is nothing else; a few files are not. Handing out
         // takes stack at every level of a deep tree.
@@ -285,6 +305,7 @@ impl Context {
     fn regular_file(
         &self,
         path: &[u8],
+        (directory, name): (&Arc<HostDirectory>, &Arc<[u8]>),
         stat: &Stat,
         stamp: &FileStamp,
         remembered: Option<ContentDigest>,
@@ -299,17 +320,16 @@ impl Context {
             self.hashing.fetch_add(spent, Ordering::Relaxed);
             digest
         };
-        let source = FileSource::Host {
-            root: Arc::clone(&self.root),
-            path: path.to_vec(),
-            size: stat.st_size as u64,
+        let origin = Origin::Host {
+            directory: Arc::clone(directory),
+            name: Arc::clone(name),
             version: self.memory.trusts(stamp).then(|| FileVersion::of(stat)),
         };
         Ok(Kind::File(File {
             size: stat.st_size as u64,
             digest,
-            source,
-            link: (stat.st_nlink > 1).then_some(LinkId(stat.st_dev, stat.st_ino)),
+            origin,
+            link: (stat.st_nlink > 1).then(|| LinkId(stat.st_dev, stat.st_ino).into()),
         }))
     }
 }
@@ -337,16 +357,21 @@ impl Tree for Context {
                 passed: false,
             }));
         }
-        let (parent, name) = match real.iter().rposition(|byte| *byte == b'/') {
+        let (parent_path, name) = match real.iter().rposition(|byte| *byte == b'/') {
             Some(slash) => (&real[..slash], &real[slash + 1..]),
             None => (b"".as_slice(), real.as_slice()),
         };
-        let Some((parent, _)) = self.open_beneath(parent)? else {
+        let Some((directory, _)) = self.open_beneath(parent_path)? else {
             return Ok(None);
+        };
+        let parent = Parent {
+            open: directory.as_fd(),
+            shared: &self.shared(parent_path),
         };
         let name = CString::new(name)
             .map_err(|_| FileError::BadPath(String::from_utf8_lossy(path).into_owned()))?;
-        self.read(parent.as_fd(), &name, &real, walk)
+        let found = self.read(parent, &name, &real, walk)?;
+        Ok(found.map(|(_, node)| node))
     }
 
     fn names_in(&self, path: &[u8], follow: bool) -> Result<Names, FileError> {

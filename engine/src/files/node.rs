@@ -1,7 +1,14 @@
 //! A file or a tree of files as a copy sees it, wherever it comes from.
+//!
+//! A context may have hundreds of thousands of files, so what a node takes counts.
 
-use layer::{ContentDigest, FileSource, Metadata};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use layer::{ContentDigest, FileSource, FileVersion, Metadata};
 use solver::KeyWriter;
+
+use super::select::join;
 
 /// A file, a directory with all below it, or another kind of entry.
 #[derive(Debug, Clone)]
@@ -13,7 +20,7 @@ pub(crate) struct Node {
 }
 
 /// An entry of a directory, under its name.
-pub(crate) type Child = (Box<[u8]>, Node);
+pub(crate) type Child = (Arc<[u8]>, Node);
 
 /// What an entry is.
 #[derive(Debug, Clone)]
@@ -37,9 +44,60 @@ pub(crate) enum Kind {
 pub(crate) struct File {
     pub(crate) size: u64,
     pub(crate) digest: ContentDigest,
-    pub(crate) source: FileSource,
+    pub(crate) origin: Origin,
     /// The same for all names of a file that has several.
-    pub(crate) link: Option<LinkId>,
+    pub(crate) link: Option<Box<LinkId>>,
+}
+
+/// Where a file's bytes come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    /// A file of the host.
+    Host {
+        directory: Arc<HostDirectory>,
+        name: Arc<[u8]>,
+        /// See [`FileSource::Host`].
+        version: Option<FileVersion>,
+    },
+    /// Anything else.
+    Source(Box<FileSource>),
+}
+
+/// A directory of the host, shared by its files.
+#[derive(Debug)]
+pub(crate) struct HostDirectory {
+    pub(crate) root: Arc<OwnedFd>,
+    /// Its path below the root.
+    pub(crate) path: Box<[u8]>,
+}
+
+impl File {
+    /// A file with what `source` has.
+    pub(crate) fn new(source: FileSource, digest: ContentDigest) -> Self {
+        Self {
+            size: source.size(),
+            digest,
+            origin: Origin::Source(Box::new(source)),
+            link: None,
+        }
+    }
+
+    /// Where its bytes come from.
+    pub(crate) fn source(&self) -> FileSource {
+        match &self.origin {
+            Origin::Host {
+                directory,
+                name,
+                version,
+            } => FileSource::Host {
+                root: Arc::clone(&directory.root),
+                path: join(&directory.path, name),
+                size: self.size,
+                version: *version,
+            },
+            Origin::Source(source) => FileSource::clone(source),
+        }
+    }
 }
 
 /// Names a file with several hard links within its source.
@@ -78,7 +136,7 @@ impl Node {
                 key.number(1)
                     .number(file.size)
                     .bytes(file.digest.as_bytes());
-                key.number(file.link.map_or(0, |link| links.number(link)));
+                key.number(file.link.as_ref().map_or(0, |link| links.number(**link)));
             }
             Kind::Symlink(target) => {
                 key.number(2).bytes(target);

@@ -51,7 +51,7 @@ fn read(found: &ViewNode<'_>, path: &[u8], filter: &Filter) -> Result<Option<Nod
             let entries = found.entries()?.into_iter();
             let children = entries.filter_map(|(name, entry)| {
                 let child = read(&entry, &join(path, &name), filter).transpose()?;
-                Some(child.map(|child| (name, child)))
+                Some(child.map(|child| (name.into(), child)))
             });
             let children = children.collect::<Result<Vec<_>, FileError>>()?;
             if passed && children.is_empty() {
@@ -61,12 +61,11 @@ fn read(found: &ViewNode<'_>, path: &[u8], filter: &Filter) -> Result<Option<Nod
         }
         EntryKind::File => {
             let source = found.file()?;
+            let digest = source.digest()?;
             let link = found.link_id()?;
             Kind::File(File {
-                size: source.size(),
-                digest: source.digest()?,
-                source,
-                link: link.map(|link| LinkId(link.layer as u64, link.inode)),
+                link: link.map(|link| LinkId(link.layer as u64, link.inode).into()),
+                ..File::new(source, digest)
             })
         }
         EntryKind::Symlink => Kind::Symlink(found.link_target()?.into()),

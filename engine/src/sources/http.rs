@@ -290,7 +290,7 @@ fn make(
         HttpForm::Archive => archive::open(&file, engine.store())?,
     };
     layers::write(engine, |planner| {
-        if let Some(archive) = archive {
+        if let Some(archive) = &archive {
             planner.unpack(&archive.tree, b"/", &archive.implied)?;
         } else {
             let dest = [b"/", source.name.as_bytes()].concat();
@@ -324,12 +324,7 @@ fn file(version: &Version, place: &Workplace) -> Result<Node, SourceError> {
             mtime: modified(version),
             ..Metadata::default()
         },
-        kind: Kind::File(node::File {
-            size,
-            digest,
-            source,
-            link: None,
-        }),
+        kind: Kind::File(node::File::new(source, digest)),
     })
 }
 

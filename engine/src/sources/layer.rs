@@ -3,13 +3,13 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use layer::{DiffId, Timestamp, View};
+use layer::{DiffId, Timestamp};
 
 use super::SourceError;
 use crate::engine::Engine;
 use crate::files::archive;
 use crate::files::node::Node;
-use crate::files::planner::Planner;
+use crate::files::planner::{NOTHING, Planner};
 use crate::rootfs::Sealed;
 
 /// A directory for what is on its way into a layer. It goes when this is dropped.
@@ -50,16 +50,14 @@ pub(crate) fn archive_layer(
 }
 
 /// The layer that a planner comes to on top of nothing.
-pub(super) fn write(
+pub(super) fn write<'a>(
     engine: &Engine,
-    plan: impl FnOnce(&mut Planner<'_>) -> Result<(), SourceError>,
+    plan: impl FnOnce(&mut Planner<'a>) -> Result<(), SourceError>,
 ) -> Result<Sealed, SourceError> {
-    let nothing = View::new(Vec::new());
     // Directories that are only implied have no time of their own.
-    let mut planner = Planner::new(&nothing, None, None, Timestamp::from_seconds(0));
+    let mut planner = Planner::new(&NOTHING, None, None, Timestamp::from_seconds(0));
     plan(&mut planner)?;
-    let entries = planner.into_entries()?;
-    Ok(engine.write_layer(entries, None, &|| false)?)
+    Ok(engine.write_layer_in_order(planner.entries(), None, &|| false)?)
 }
 
 /// The layer that was made for a key, if the store still has it.

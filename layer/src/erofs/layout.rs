@@ -1,5 +1,7 @@
 //! Where each inode and each directory's blocks go in the image.
 
+use std::collections::HashMap;
+
 use super::format::{BLOCK, CHUNK_INDEX_SIZE, DIRENT_SIZE, DataLayout, INODE_SIZE, INODES, SLOT};
 use super::xattr;
 use crate::source::Extent;
@@ -15,22 +17,22 @@ const MAX_CHUNK_BITS: u32 = 31;
 /// Where everything is.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    /// By inode: its place in the image.
-    pub(crate) places: Vec<Place>,
+    /// By inode: the number of its slot.
+    pub(crate) nids: Vec<u64>,
+    /// The blocks of directories and long targets.
+    blocks: HashMap<InodeId, Blocks>,
     /// Where the blocks of data begin, in bytes.
     pub(crate) data: u64,
-    /// Where the image ends, in bytes.
+    /// How large the part is that Linux knows, in bytes.
     pub(crate) end: u64,
 }
 
-/// Where an inode is, and its data.
+/// Data of an inode that is in blocks.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Place {
-    /// Number of its slot.
-    pub(crate) nid: u64,
-    /// First block of its data, when it has blocks.
-    pub(crate) block: u64,
-    /// Size of the data of a directory in bytes.
+pub(crate) struct Blocks {
+    /// The number of the first.
+    pub(crate) first: u64,
+    /// Size of the data in bytes.
     pub(crate) size: u64,
 }
 
@@ -68,31 +70,36 @@ impl Chunking {
 
 impl Layout {
     pub(crate) fn of(tree: &Tree, survey: &Survey) -> Self {
-        let mut places = vec![Place::default(); tree.len()];
+        let mut nids = vec![0; tree.len()];
         let mut end = INODES;
         for &id in &survey.order {
             let (offset, size) = inode_space(tree.get(id), end);
-            places[id.index()].nid = offset / SLOT;
+            nids[id.index()] = offset / SLOT;
             end = offset + size;
         }
         let data = end.next_multiple_of(BLOCK);
         let mut block = data / BLOCK;
+        let mut blocks = HashMap::new();
         for &id in &survey.order {
             let size = match &tree.get(id).node {
                 Node::Directory(directory) => directory_size(directory),
                 Node::Symlink(target) if target.len() > MAX_INLINE => target.len() as u64,
                 _ => continue,
             };
-            let place = &mut places[id.index()];
-            place.block = block;
-            place.size = size;
+            blocks.insert(id, Blocks { first: block, size });
             block += size.div_ceil(BLOCK);
         }
         Self {
-            places,
+            nids,
+            blocks,
             data,
             end: block * BLOCK,
         }
+    }
+
+    /// The blocks of an inode; none of one that has no data in blocks.
+    pub(crate) fn blocks(&self, id: InodeId) -> Blocks {
+        self.blocks.get(&id).copied().unwrap_or_default()
     }
 }
 

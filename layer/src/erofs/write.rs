@@ -1,5 +1,6 @@
 //! Writes an index from a tree.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
@@ -43,10 +44,9 @@ pub(crate) fn write_index(tree: &Tree, identity: Identity, file: &File) -> Resul
     Ok(digests.layer)
 }
 
-/// Digests of all inodes.
+/// Digests of directories and of the layer.
 struct Digests {
-    /// By inode; zero where there is none.
-    content: Vec<ContentDigest>,
+    directories: HashMap<InodeId, ContentDigest>,
     /// By inode: whether nothing in or below a directory depends on lower layers.
     plain: Vec<bool>,
     layer: ContentDigest,
@@ -57,16 +57,14 @@ const NO_DIGEST: ContentDigest = ContentDigest::from_bytes([0; 32]);
 impl Digests {
     fn of(tree: &Tree, survey: &Survey) -> Self {
         let mut digests = Self {
-            content: vec![NO_DIGEST; tree.len()],
+            directories: HashMap::new(),
             plain: vec![true; tree.len()],
             layer: NO_DIGEST,
         };
         // Directories stand before what is in them; files with several names may stand before all of these.
         for &id in &survey.order {
-            match &tree.get(id).node {
-                Node::File(data) => digests.content[id.index()] = data.digest,
-                Node::Whiteout => digests.plain[id.index()] = false,
-                _ => {}
+            if matches!(tree.get(id).node, Node::Whiteout) {
+                digests.plain[id.index()] = false;
             }
         }
         for &id in survey.order.iter().rev() {
@@ -79,11 +77,19 @@ impl Digests {
                 hasher.add(&digests.entry(tree, survey, name, child));
                 plain &= digests.plain[child.index()];
             }
-            digests.content[id.index()] = hasher.finish();
+            digests.directories.insert(id, hasher.finish());
             digests.plain[id.index()] = plain;
         }
         digests.layer = tree_digest(&digests.entry(tree, survey, b"", Tree::root()));
         digests
+    }
+
+    /// The digest of an inode; zero where there is none.
+    fn content(&self, tree: &Tree, id: InodeId) -> ContentDigest {
+        match &tree.get(id).node {
+            Node::File(data) => data.digest,
+            _ => self.directories.get(&id).copied().unwrap_or(NO_DIGEST),
+        }
     }
 
     fn entry<'a>(
@@ -94,7 +100,7 @@ impl Digests {
         id: InodeId,
     ) -> Entry<'a> {
         let inode = tree.get(id);
-        let digest = self.content[id.index()];
+        let digest = self.content(tree, id);
         Entry {
             name,
             metadata: &inode.metadata,
@@ -165,7 +171,7 @@ impl IndexWriter<'_> {
         out.pad_to(INODES)?;
         let mut scratch = Vec::with_capacity(1024);
         for (number, &id) in self.survey.order.iter().enumerate() {
-            out.pad_to(self.layout.places[id.index()].nid * SLOT)?;
+            out.pad_to(self.layout.nids[id.index()] * SLOT)?;
             scratch.clear();
             self.encode_inode(id, number as u32 + 1, &mut scratch);
             out.write(&scratch)?;
@@ -182,7 +188,7 @@ impl IndexWriter<'_> {
 
     fn superblock(&self) -> [u8; SUPERBLOCK_SIZE] {
         let mut block = [0; SUPERBLOCK_SIZE];
-        let root = self.layout.places[Tree::root().index()].nid;
+        let root = self.layout.nids[Tree::root().index()];
         put(&mut block, 0, MAGIC.to_le_bytes());
         put(&mut block, 12, [BLOCK_BITS]);
         put(&mut block, 14, (root as u16).to_le_bytes());
@@ -214,17 +220,17 @@ impl IndexWriter<'_> {
 
     fn encode_inode(&self, id: InodeId, number: u32, out: &mut Vec<u8>) {
         let inode = self.tree.get(id);
-        let place = self.layout.places[id.index()];
+        let blocks = self.layout.blocks(id);
         let metadata = &inode.metadata;
         let xattrs = head_size(inode) as usize - super::format::INODE_SIZE;
         let mode = metadata.mode as u16 | mode_type(inode.kind());
         let (size, address) = match &inode.node {
-            Node::Directory(_) => (place.size, place.block as u32),
+            Node::Directory(_) => (blocks.size, blocks.first as u32),
             Node::File(data) if data.size > 0 => {
                 let format = CHUNK_INDEXES | Chunking::of(data).bits as u16;
                 (data.size, u32::from(format))
             }
-            Node::Symlink(target) => (target.len() as u64, place.block as u32),
+            Node::Symlink(target) => (target.len() as u64, blocks.first as u32),
             Node::Char(major, minor) | Node::Block(major, minor) => {
                 (0, encode_device(*major, *minor))
             }
@@ -257,8 +263,7 @@ impl IndexWriter<'_> {
 
     /// The blocks of a directory or a long target.
     fn write_blocks(&self, id: InodeId, out: &mut Counted<'_>) -> io::Result<()> {
-        let place = self.layout.places[id.index()];
-        if place.size == 0 {
+        if self.layout.blocks(id).size == 0 {
             return Ok(());
         }
         match &self.tree.get(id).node {
@@ -284,7 +289,7 @@ impl IndexWriter<'_> {
                 Target::Entry(inode) => *inode,
             };
             let kind = self.tree.get(inode).kind();
-            block.extend_from_slice(&self.layout.places[inode.index()].nid.to_le_bytes());
+            block.extend_from_slice(&self.layout.nids[inode.index()].to_le_bytes());
             block.extend_from_slice(&(offset as u16).to_le_bytes());
             block.extend_from_slice(&[dirent_type(kind), 0]);
             offset += name.len();
@@ -337,7 +342,7 @@ impl IndexWriter<'_> {
             paths.extend_from_slice(path);
         }
         Record {
-            digest: self.digests.content[id.index()],
+            digest: self.digests.content(self.tree, id),
             flags,
             first_path,
         }

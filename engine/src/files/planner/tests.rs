@@ -5,6 +5,7 @@ use std::sync::Arc;
 use layer::{FileSource, Index, LayerTree};
 
 use super::*;
+use crate::files::node::File;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
 
@@ -20,14 +21,10 @@ fn metadata(mode: u32, uid: u32) -> Metadata {
 
 fn file(content: &str) -> Node {
     let bytes: Arc<[u8]> = content.as_bytes().into();
+    let digest = ContentDigest::of(&bytes);
     Node {
         metadata: metadata(0o640, 7),
-        kind: Kind::File(File {
-            size: bytes.len() as u64,
-            digest: ContentDigest::of(&bytes),
-            source: FileSource::Bytes(bytes),
-            link: None,
-        }),
+        kind: Kind::File(File::new(FileSource::Bytes(bytes), digest)),
         passed: false,
     }
 }
@@ -35,7 +32,7 @@ fn file(content: &str) -> Node {
 fn linked(content: &str) -> Node {
     let mut node = file(content);
     if let Kind::File(file) = &mut node.kind {
-        file.link = Some(LinkId(1, 1));
+        file.link = Some(LinkId(1, 1).into());
     }
     node
 }
@@ -82,8 +79,8 @@ fn base(entries: &[&str]) -> View {
 }
 
 /// The plan, an entry a line: type, mode, owner, path.
-fn listing(planner: Planner<'_>) -> Vec<String> {
-    let entries = planner.into_entries().unwrap();
+fn listing(planner: &Planner<'_>) -> Vec<String> {
+    let entries = planner.entries().collect::<Result<Vec<_>, _>>().unwrap();
     let lines = entries.into_iter().map(|entry| {
         let kind = match entry.node {
             PlannedNode::Directory { .. } => "dir".to_owned(),
@@ -101,7 +98,7 @@ fn listing(planner: Planner<'_>) -> Vec<String> {
 fn copied(root: &View, name: &str, node: &Node, dest: &str) -> Result<Vec<String>, FileError> {
     let mut planner = Planner::new(root, None, None, NOW);
     planner.copy(name.as_bytes(), node, dest.as_bytes())?;
-    Ok(listing(planner))
+    Ok(listing(&planner))
 }
 
 #[test]
@@ -195,7 +192,7 @@ fn owner_and_mode_are_those_of_the_copy() {
         "dir 755 42 /old/new",
         "file(1) 4755 42 /old/new/f",
     ];
-    assert_eq!(listing(planner), expected);
+    assert_eq!(listing(&planner), expected);
 }
 
 #[test]
@@ -205,7 +202,7 @@ fn hard_links_stay_within_one_copy() {
     let mut planner = Planner::new(&root, None, None, NOW);
     planner.copy(b"one", &node, b"/one/").unwrap();
     planner.copy(b"two", &node, b"/two/").unwrap();
-    let mut links = listing(planner);
+    let mut links = listing(&planner);
     links.retain(|line| line.starts_with("link"));
     assert_eq!(
         links,
@@ -219,8 +216,9 @@ fn a_replaced_file_takes_no_links_with_it() {
     let mut planner = Planner::new(&root, None, None, NOW);
     let node = directory(vec![("a", linked("x")), ("b", linked("x"))]);
     planner.copy(b"d", &node, b"/d/").unwrap();
-    planner.copy(b"a", &file("longer"), b"/d/a").unwrap();
-    let lines = listing(planner);
+    let longer = file("longer");
+    planner.copy(b"a", &longer, b"/d/a").unwrap();
+    let lines = listing(&planner);
     assert_eq!(lines[1..], ["file(6) 640 7 /d/a", "file(1) 640 7 /d/b"]);
 }
 
@@ -235,7 +233,7 @@ fn an_archive_replaces_what_stands_in_its_place() {
     planner
         .unpack(&tree, b"/", &HashSet::from([b"lib".to_vec()]))
         .unwrap();
-    let lines = listing(planner);
+    let lines = listing(&planner);
     assert!(
         lines.contains(&"file(1) 640 7 /usr/lib/f".to_owned()),
         "{lines:?}"
@@ -246,7 +244,7 @@ fn an_archive_replaces_what_stands_in_its_place() {
     );
     let mut planner = Planner::new(&root, None, None, NOW);
     planner.unpack(&tree, b"/", &HashSet::new()).unwrap();
-    let lines = listing(planner);
+    let lines = listing(&planner);
     assert!(lines.contains(&"dir 700 8 /lib".to_owned()), "{lines:?}");
 }
 
@@ -291,5 +289,5 @@ fn symbolic_modes_change_each_entry_from_what_it_was() {
         "dir 711 3 /old",
         "file(1) 644 7 /old/f",
     ];
-    assert_eq!(listing(planner), expected);
+    assert_eq!(listing(&planner), expected);
 }
