@@ -5,7 +5,7 @@
 
 mod join;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::chmod::Chmod;
@@ -24,6 +24,14 @@ pub struct Plan {
     pub epoch: Option<i64>,
     /// Findings that do not stop the build.
     pub warnings: Vec<crate::diagnostic::Diagnostic>,
+}
+
+impl Plan {
+    /// The named contexts that are directories of the caller's and that steps read, by their full names.
+    pub fn named_contexts(&self) -> BTreeSet<&str> {
+        let steps = self.graph.ids().map(|id| self.graph.get(id));
+        steps.flat_map(Step::named_contexts).collect()
+    }
 }
 
 /// An image that a plan gives.
@@ -53,6 +61,23 @@ pub struct Step {
     pub platform: Platform,
 }
 
+impl Step {
+    fn named_contexts(&self) -> Vec<&str> {
+        match &self.kind {
+            StepKind::Context(name) => vec![name],
+            StepKind::Copy(copy) => copy.from.named().into_iter().collect(),
+            StepKind::Run(run) => {
+                let files = run.mounts.iter().filter_map(Mount::files);
+                files.filter_map(|(from, _)| from.named()).collect()
+            }
+            StepKind::Scratch
+            | StepKind::Image(_)
+            | StepKind::Remote(_)
+            | StepKind::MakeDirectory(_) => Vec::new(),
+        }
+    }
+}
+
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepKind {
@@ -62,7 +87,8 @@ pub enum StepKind {
     Image(ImageSource),
     /// Files from the network. No inputs.
     Remote(RemoteSource),
-    /// The files of a named context that is a directory of the caller's, by its full name. No inputs.
+    /// All files of a named context that is a directory of the caller's, by its full name: what a stage begins with. No
+    /// inputs.
     Context(String),
     /// Runs a command in the root file system of input 0.
     Run(Box<Run>),
@@ -184,6 +210,17 @@ pub struct Mount {
     pub span: Span,
 }
 
+impl Mount {
+    /// Whose files it shows or begins with, and the path of them.
+    pub fn files(&self) -> Option<(&Source, &str)> {
+        match &self.kind {
+            MountKind::Bind { from, source, .. } => Some((from, source)),
+            MountKind::Cache(cache) => cache.from.as_ref().map(|(from, path)| (from, &**path)),
+            MountKind::Tmpfs { .. } | MountKind::Secret(_) | MountKind::Ssh(_) => None,
+        }
+    }
+}
+
 /// The kinds of `RUN --mount`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MountKind {
@@ -277,14 +314,25 @@ pub enum Sharing {
 }
 
 /// Whose files a copy or a mount reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
     /// The build context.
     Context,
+    /// A named context that is a directory of the caller's, by its full name.
+    Named(String),
     /// The step that is this input of the node.
     Input(usize),
     /// An empty root (`from=scratch`).
     Empty,
+}
+
+impl Source {
+    fn named(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Context | Self::Input(_) | Self::Empty => None,
+        }
+    }
 }
 
 /// `COPY` or `ADD`.

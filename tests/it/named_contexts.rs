@@ -27,13 +27,65 @@ fn a_directory_stands_for_a_stage_or_an_image() {
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let said = rbuild.build(context.path(), &flags);
     assert!(said.contains("from the directory"), "{said}");
-    assert!(said.contains("[context files] load from client"), "{said}");
+    assert!(
+        said.contains("[context files] load .dockerignore"),
+        "{said}"
+    );
     files.write("hidden", "changed, and of no account");
     let again = rbuild.build(context.path(), &flags);
     assert!(!again.contains("from the directory"), "{again}");
     files.write("sub/file", "changed\n");
     let again = rbuild.build(context.path(), &flags);
     assert!(again.contains("changed"), "{again}");
+}
+
+#[test]
+fn steps_read_what_they_name_of_a_directory() {
+    let rbuild = rbuild();
+    let files = Context::new("")
+        .with("copied/a", "copied\n")
+        .with("mounted/b", "first\n")
+        .with("other", "one\n");
+    let context = Context::new(
+        "FROM @busybox\n\
+         COPY --from=files copied /copied/\n\
+         RUN --mount=from=files,source=mounted,target=/mounted cat /mounted/b\n",
+    );
+    // Nobody could read as many bytes.
+    let endless = std::fs::File::create(files.path().join("endless")).expect("made");
+    endless.set_len(1 << 40).expect("grown");
+    let named = format!("--build-context=files={}", files.path().display());
+    let said = rbuild.build(context.path(), &[&named]);
+    assert!(said.contains("first"), "{said}");
+    files.write("other", "two\n");
+    files.write("mounted/b", "second\n");
+    let again = rbuild.build(context.path(), &[&named]);
+    assert!(again.contains("CACHED"), "{again}");
+    assert!(again.contains("second"), "{again}");
+    let explained = rbuild.run(["explain"]);
+    let explained = explained.succeeded();
+    assert!(explained.contains("mounted/b"), "{explained}");
+    assert!(!explained.contains("other"), "{explained}");
+    files.write("other", "three\n");
+    let last = rbuild.build(context.path(), &[&named]);
+    assert!(!last.contains("second"), "{last}");
+}
+
+#[test]
+fn what_is_missing_in_a_directory_is_told_with_its_name() {
+    let rbuild = rbuild();
+    let files = Context::new("").with(".dockerignore", "hidden\n");
+    files.write("hidden", "");
+    let named = format!("--build-context=files={}", files.path().display());
+    for (path, message) in [
+        ("nothing", "`nothing` is not in the context `files`"),
+        ("hidden", ".dockerignore"),
+    ] {
+        let context = Context::new(&format!("FROM scratch\nCOPY --from=files {path} /\n"));
+        let outcome = rbuild.try_build(context.path(), &[&named]);
+        outcome.failed_with(1);
+        outcome.says(&[message]);
+    }
 }
 
 #[test]

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use frontend::pattern::has_wildcard;
-use frontend::plan::{Copy, CopyItem, MakeDirectory, Source};
+use frontend::plan::{Copy, CopyItem, MakeDirectory};
 use layer::{Metadata, Timestamp, View};
 use solver::KeyWriter;
 
 use super::Build;
+use super::main_context::BuildContext;
+use super::state::{ContextPart, place_of};
 use crate::builds::Listing;
 use crate::error::{FileError, StepError};
 use crate::files::filter::Filter;
@@ -143,24 +145,20 @@ fn nothing(build: &Build, copy: &Copy, path: &str) -> Result<Vec<Selected>, File
 }
 
 fn missing(build: &Build, copy: &Copy, path: &str) -> FileError {
-    if copy.from == Source::Context {
-        if let Some(ignore_file) = build.context().ignore_file_hiding(path) {
+    if let Some(context) = build.context_of(&copy.from) {
+        if let Some(ignore_file) = context.ignore_file_hiding(path) {
             return FileError::Ignored {
                 path: path.to_owned(),
                 ignore_file,
             };
         }
-        if build.context().is_socket(path) {
+        if context.is_socket(path) {
             return FileError::Socket(path.to_owned());
         }
-        return FileError::NotFound {
-            path: path.to_owned(),
-            place: "the build context".to_owned(),
-        };
     }
     FileError::NotFound {
         path: path.to_owned(),
-        place: "the image or stage it is copied from".to_owned(),
+        place: place_of(&copy.from),
     }
 }
 
@@ -187,10 +185,11 @@ pub(super) fn plan_copy<'a>(
 ) -> Result<Planner<'a>, StepError> {
     let owner = match &copy.chown {
         Some(spec) => Some(resolve_owner(spec, base)?),
-        None if copy.from == Source::Context && build.context().is_directory() => {
-            Some(Owner { uid: 0, gid: 0 })
+        None => {
+            let context = build.context_of(&copy.from);
+            let is_directory = context.is_some_and(BuildContext::is_directory);
+            is_directory.then_some(Owner { uid: 0, gid: 0 })
         }
-        None => None,
     };
     let below = if copy.link { &NOTHING } else { base };
     let mut planner = Planner::new(below, owner, copy.chmod.clone(), build.now());
@@ -276,18 +275,10 @@ pub(super) fn write(
     Ok(base.with(Layer::stored(sealed)))
 }
 
-/// A layer that holds what is at `path` in the context, at that path.
-pub(super) fn context_layer(
-    build: &Build,
-    context: &dyn Tree,
-    path: &str,
-) -> Result<Layer, StepError> {
-    let path = path.trim_matches('/').as_bytes();
-    let node = context.node_at(path, &Filter::default())?;
-    let node = node.ok_or_else(|| FileError::NotFound {
-        path: String::from_utf8_lossy(path).into_owned(),
-        place: "the build context".to_owned(),
-    })?;
+/// A layer that holds a part of a context, at its path.
+pub(super) fn context_layer(build: &Build, part: &ContextPart) -> Result<Layer, StepError> {
+    let node = build.find_part(part)?;
+    let path = part.path();
     let mut planner = Planner::new(&NOTHING, None, None, build.now());
     let mut dest = b"/".to_vec();
     dest.extend_from_slice(path);

@@ -3,14 +3,28 @@
 //! The encoding is [`solver::KeyWriter`]'s; every kind has a domain and a version of its own. Anything that changes
 //! what a step does is in here, and nothing that does not: names shown to people, spans, proxy variables, the values
 //! of secrets and the contents of cache mounts are left out.
+//!
+//! Here and in [`crate::builds`]' parts, which name the same to people, everything is taken apart without `..`: a field that
+//! is new compiles in neither before it is thought of.
 
 use frontend::plan::{
-    CacheMount, CopyItem, MakeDirectory, Mount, MountKind, Network, Run, SecretMount, Security,
-    Service, Sharing, Source, SshMount,
+    CacheMount, Copy, CopyItem, MakeDirectory, Mount, MountKind, Network, Run, Script, SecretMount,
+    Security, Service, Sharing, Source, SshMount,
 };
 use solver::KeyWriter;
 
-use super::request::BuildRequest;
+/// What the build has every step do or have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepSettings<'a> {
+    /// Lines of `/etc/hosts`: address, tab, name.
+    pub(crate) hosts: &'a [String],
+    /// How much `/dev/shm` may hold, in bytes.
+    pub(crate) shared_memory: Option<u64>,
+    /// Limits of processes.
+    pub(crate) limits: &'a [runtime::Limit],
+    /// `SOURCE_DATE_EPOCH`.
+    pub(crate) epoch: Option<i64>,
+}
 
 /// The empty root file system.
 pub(super) fn scratch() -> KeyWriter {
@@ -32,74 +46,108 @@ pub(super) fn named_context(files: &layer::ContentDigest) -> KeyWriter {
 }
 
 /// A command: what it runs, with what around it. The caller adds the content of what it mounts from the context.
-pub(super) fn run(
-    run: &Run,
-    request: &BuildRequest,
-    hosts: &[String],
-    epoch: Option<i64>,
-) -> KeyWriter {
-    let mut key = if run.services.is_empty() {
+pub(super) fn run(run: &Run, settings: StepSettings<'_>) -> KeyWriter {
+    let Run {
+        args,
+        scripts,
+        env,
+        proxy_env: _,
+        cwd,
+        user,
+        mounts,
+        network,
+        security,
+        reuse: _,
+        services,
+    } = run;
+    let StepSettings {
+        hosts,
+        shared_memory,
+        limits,
+        epoch,
+    } = settings;
+    let mut key = if services.is_empty() {
         KeyWriter::new("rbuild run", 2)
     } else {
         KeyWriter::new("rbuild run with services", 1)
     };
-    key.list(&run.args, |key, arg| {
+    key.list(args, |key, arg| {
         key.text(arg);
     });
-    key.list(&run.scripts, |key, script| {
-        key.text(&script.name).text(&script.content);
+    key.list(scripts, |key, Script { name, content }| {
+        key.text(name).text(content);
     });
-    key.list(&run.env, |key, (name, value)| {
+    key.list(env, |key, (name, value)| {
         key.text(name).text(value);
     });
-    key.text(&run.cwd).text(&run.user);
-    key.list(&run.mounts, mount);
-    key.variant(match run.network {
+    key.text(cwd).text(user);
+    key.list(mounts, mount);
+    key.variant(match network {
         Network::Default => 0,
         Network::Host => 1,
         Network::None => 2,
     });
-    key.variant(match run.security {
+    key.variant(match security {
         Security::Sandbox => 0,
         Security::Insecure => 1,
     });
     key.list(hosts, |key, host| {
         key.text(host);
     });
-    key.option(request.shared_memory, |key, size| {
+    key.option(shared_memory, |key, size| {
         key.number(size);
     });
-    key.list(&request.limits, |key, limit| {
-        key.number(limit.resource as u64);
-        for value in [limit.soft, limit.hard] {
+    key.list(limits, |key, limit| {
+        let runtime::Limit {
+            resource,
+            soft,
+            hard,
+        } = *limit;
+        key.number(resource as u64);
+        for value in [soft, hard] {
             key.option(value, |key, value| {
                 key.number(value);
             });
         }
     });
     write_epoch(&mut key, epoch);
-    if !run.services.is_empty() {
-        key.list(&run.services, service);
+    if !services.is_empty() {
+        key.list(services, service);
     }
     key
 }
 
 /// How it is found out that a service is ready is no part of it, as long as that is.
 fn service(key: &mut KeyWriter, service: &Service) {
-    key.text(&service.name);
-    source(key, &service.from);
-    key.list(&service.args, |key, arg| {
+    let Service {
+        name,
+        from,
+        args,
+        env,
+        cwd,
+        user,
+        check: _,
+        shell: _,
+    } = service;
+    key.text(name);
+    source(key, from);
+    key.list(args, |key, arg| {
         key.text(arg);
     });
-    key.list(&service.env, |key, (name, value)| {
+    key.list(env, |key, (name, value)| {
         key.text(name).text(value);
     });
-    key.text(&service.cwd).text(&service.user);
+    key.text(cwd).text(user);
 }
 
 fn mount(key: &mut KeyWriter, mount: &Mount) {
-    key.text(&mount.target);
-    match &mount.kind {
+    let Mount {
+        target,
+        kind,
+        span: _,
+    } = mount;
+    key.text(target);
+    match kind {
         MountKind::Bind {
             from,
             source: path,
@@ -176,22 +224,34 @@ fn mount(key: &mut KeyWriter, mount: &Mount) {
 
 fn source(key: &mut KeyWriter, source: &Source) {
     match source {
-        Source::Context => key.variant(0),
+        // Its files say which it is.
+        Source::Context | Source::Named(_) => key.variant(0),
         Source::Input(number) => key.variant(1).number(*number as u64),
         Source::Empty => key.variant(2),
     };
 }
 
 /// A copy: what it names. The caller adds the content of what it copies from the context.
-pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter {
+pub(super) fn copy(copy: &Copy, epoch: Option<i64>) -> KeyWriter {
+    let Copy {
+        from,
+        items,
+        dest,
+        chown,
+        chmod,
+        exclude,
+        unpack,
+        link,
+        optional,
+    } = copy;
     // What takes missing files must not be found as the result of what does not.
-    let mut key = if copy.optional {
+    let mut key = if *optional {
         KeyWriter::new("rbuild copy if there", 1)
     } else {
         KeyWriter::new("rbuild copy", 3)
     };
-    source(&mut key, &copy.from);
-    key.list(&copy.items, |key, item| match item {
+    source(&mut key, from);
+    key.list(items, |key, item| match item {
         CopyItem::Path(path) => {
             key.variant(0).text(path);
         }
@@ -212,17 +272,17 @@ pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter
                 .truth(*unpack);
         }
     });
-    key.text(&copy.dest);
-    key.option(copy.chown.as_ref(), |key, chown| {
+    key.text(dest);
+    key.option(chown.as_ref(), |key, chown| {
         key.text(chown);
     });
-    key.option(copy.chmod.as_ref(), |key, chmod| {
+    key.option(chmod.as_ref(), |key, chmod| {
         key.text(&chmod.to_string());
     });
-    key.list(&copy.exclude, |key, pattern| {
+    key.list(exclude, |key, pattern| {
         key.text(pattern);
     });
-    key.truth(copy.unpack).truth(copy.link);
+    key.truth(*unpack).truth(*link);
     write_epoch(&mut key, epoch);
     key
 }
@@ -230,7 +290,8 @@ pub(super) fn copy(copy: &frontend::plan::Copy, epoch: Option<i64>) -> KeyWriter
 /// A working directory.
 pub(super) fn make_directory(directory: &MakeDirectory, epoch: Option<i64>) -> KeyWriter {
     let mut key = KeyWriter::new("rbuild directory", 1);
-    key.text(&directory.path).text(&directory.user);
+    let MakeDirectory { path, user } = directory;
+    key.text(path).text(user);
     write_epoch(&mut key, epoch);
     key
 }
@@ -264,13 +325,12 @@ mod tests {
         }
     }
 
-    fn request() -> BuildRequest {
-        BuildRequest::new("/context".into())
-    }
-
-    fn key(command: &Run, hosts: &[String], epoch: Option<i64>) -> KeyWriter {
-        run(command, &request(), hosts, epoch)
-    }
+    const SETTINGS: StepSettings<'static> = StepSettings {
+        hosts: &[],
+        shared_memory: None,
+        limits: &[],
+        epoch: None,
+    };
 
     fn hex(key: &KeyWriter) -> String {
         solver::OperationDigest::of(key).to_string()
@@ -278,7 +338,7 @@ mod tests {
 
     #[test]
     fn golden_digests() {
-        let copied = frontend::plan::Copy {
+        let copied = Copy {
             from: Source::Context,
             items: vec![CopyItem::Path("src".into())],
             dest: "/app/".into(),
@@ -295,7 +355,7 @@ mod tests {
         };
         let keys = [
             hex(&image("sha256:00")),
-            hex(&key(&sample(), &[], None)),
+            hex(&run(&sample(), SETTINGS)),
             hex(&copy(&copied, None)),
             hex(&make_directory(&directory, Some(0))),
             hex(&named_context(&layer::ContentDigest::of(b""))),
@@ -316,20 +376,14 @@ mod tests {
     fn proxies_are_no_part_of_a_command() {
         let mut other = sample();
         other.proxy_env = vec![("http_proxy".into(), "http://proxy:3128".into())];
-        assert_eq!(
-            hex(&key(&sample(), &[], None)),
-            hex(&key(&other, &[], None))
-        );
+        assert_eq!(hex(&run(&sample(), SETTINGS)), hex(&run(&other, SETTINGS)));
     }
 
     #[test]
     fn how_long_a_result_is_used_is_no_part_of_it() {
         let mut other = sample();
         other.reuse = Reuse::Never;
-        assert_eq!(
-            hex(&key(&sample(), &[], None)),
-            hex(&key(&other, &[], None))
-        );
+        assert_eq!(hex(&run(&sample(), SETTINGS)), hex(&run(&other, SETTINGS)));
     }
 
     #[test]
@@ -345,19 +399,19 @@ mod tests {
             check: frontend::plan::Healthcheck::default(),
             shell: Vec::new(),
         });
-        let base = hex(&key(&with, &[], None));
-        assert_ne!(base, hex(&key(&sample(), &[], None)));
+        let base = hex(&run(&with, SETTINGS));
+        assert_ne!(base, hex(&run(&sample(), SETTINGS)));
         let mut other = with.clone();
         other.services[0].args.push("x".into());
-        assert_ne!(base, hex(&key(&other, &[], None)));
+        assert_ne!(base, hex(&run(&other, SETTINGS)));
         let mut other = with.clone();
         other.services[0].check.interval = 1;
-        assert_eq!(base, hex(&key(&other, &[], None)));
+        assert_eq!(base, hex(&run(&other, SETTINGS)));
     }
 
     #[test]
     fn everything_else_is() {
-        let base = hex(&key(&sample(), &[], None));
+        let base = hex(&run(&sample(), SETTINGS));
         let changes: [fn(&mut Run); 7] = [
             |run| run.args[2].push('x'),
             |run| run.env.push(("A".into(), String::new())),
@@ -366,7 +420,7 @@ mod tests {
             |run| run.network = Network::None,
             |run| run.security = Security::Insecure,
             |run| {
-                run.scripts.push(frontend::plan::Script {
+                run.scripts.push(Script {
                     name: "EOF".into(),
                     content: String::new(),
                 });
@@ -375,25 +429,34 @@ mod tests {
         for (number, change) in changes.iter().enumerate() {
             let mut other = sample();
             change(&mut other);
-            assert_ne!(hex(&key(&other, &[], None)), base, "change {number}");
+            assert_ne!(hex(&run(&other, SETTINGS)), base, "change {number}");
         }
-        let requests: [fn(&mut BuildRequest); 2] = [
-            |request| request.shared_memory = Some(1 << 20),
-            |request| {
-                request.limits.push(runtime::Limit {
-                    resource: runtime::Resource::Nofile,
-                    soft: Some(64),
-                    hard: None,
-                });
+        let hosts = ["127.0.0.1\ta".to_owned()];
+        let limits = [runtime::Limit {
+            resource: runtime::Resource::Nofile,
+            soft: Some(64),
+            hard: None,
+        }];
+        let settings = [
+            StepSettings {
+                hosts: &hosts,
+                ..SETTINGS
+            },
+            StepSettings {
+                shared_memory: Some(1 << 20),
+                ..SETTINGS
+            },
+            StepSettings {
+                limits: &limits,
+                ..SETTINGS
+            },
+            StepSettings {
+                epoch: Some(0),
+                ..SETTINGS
             },
         ];
-        for (number, change) in requests.iter().enumerate() {
-            let mut other = request();
-            change(&mut other);
-            let other = hex(&run(&sample(), &other, &[], None));
-            assert_ne!(other, base, "change {number} of the request");
+        for settings in settings {
+            assert_ne!(hex(&run(&sample(), settings)), base, "{settings:?}");
         }
-        assert_ne!(hex(&key(&sample(), &["a:127.0.0.1".into()], None)), base);
-        assert_ne!(hex(&key(&sample(), &[], Some(0))), base);
     }
 }

@@ -29,6 +29,7 @@ mod verify;
 
 pub(crate) use self::assemble::{Finished, FinishedImage};
 pub(crate) use self::file::Implied;
+pub(crate) use self::identity::StepSettings;
 pub(crate) use self::operation::blocking;
 
 use std::collections::{BTreeMap, HashMap};
@@ -185,7 +186,7 @@ impl Engine {
         warn(&ignored, &dockerfile, progress);
         let contexts = Contexts {
             main: context,
-            named: prepare::named_contexts(self, request, &plan)?,
+            named: prepare::named_contexts(self, request, &plan, progress)?,
         };
         let build = Build::new(
             self.clone(),

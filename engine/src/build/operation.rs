@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use frontend::plan::{CacheMount, Copy, CopyItem, MountKind, Reuse, Run, Source, Step, StepKind};
+use frontend::plan::{Copy, CopyItem, Mount, MountKind, Reuse, Run, Source, Step, StepKind};
 use frontend::remote::RemoteSource;
 use solver::{
     BoxFuture, CachePolicy, ContentDigest, KeyWriter, MissReason, Operation, OperationDigest,
@@ -12,12 +12,11 @@ use solver::{
 use tokio::sync::OnceCell;
 
 use super::file::{self, Selection};
+use super::state::ContextPart;
 use super::{Build, identity, run};
 use crate::builds::parts_of;
 use crate::error::StepError;
 use crate::event::{CacheMiss, Phase};
-use crate::files::filter::Filter;
-use crate::files::select::Tree;
 use crate::progress::Row;
 use crate::rootfs::{Layer, Rootfs};
 use crate::sources::Pinned;
@@ -82,22 +81,26 @@ impl StepOperation {
             .map(|(id, digest)| (id.to_owned(), digest))
             .collect();
         Some(move || {
-            let mut inputs = parts_of(&step.kind, build.hosts(), build.epoch());
+            let mut inputs = parts_of(&step.kind, build.settings());
             inputs.optional("content", pinned);
             if let Some(selection) = selection {
                 selection.list(&mut inputs.files);
             }
+            let mut parts = Vec::new();
+            if let StepKind::Context(name) = &step.kind {
+                parts.push(ContextPart::all_of(name));
+            }
             if let StepKind::Run(run) = &step.kind {
-                for path in context_binds(run) {
-                    let path = path.trim_matches('/').as_bytes();
-                    // One that has gone since its digest was taken is told by its absence.
-                    if let Ok(Some(node)) = build.context().node_at(path, &Filter::default()) {
-                        inputs.files.tree(path, &node);
-                    }
+                parts.extend(context_binds(run));
+            }
+            for part in parts {
+                // One that has gone since its digest was taken is told by its absence.
+                if let Ok(node) = build.find_part(&part) {
+                    inputs.files.tree(part.path(), &node);
                 }
-                for (id, digest) in &secrets {
-                    inputs.optional(&format!("secret {id}"), digest.as_ref().map(shortened));
-                }
+            }
+            for (id, digest) in &secrets {
+                inputs.optional(&format!("secret {id}"), digest.as_ref().map(shortened));
             }
             inputs.encode()
         })
@@ -105,7 +108,7 @@ impl StepOperation {
 
     async fn find(&self, copy: Copy, inputs: &[Rootfs]) -> Result<Selection, StepError> {
         let source = match copy.from {
-            Source::Context => None,
+            Source::Context | Source::Named(_) => None,
             Source::Input(number) => Some(file::source_tree(inputs, number).await?),
             Source::Empty => Some(file::source_tree(&[], 0).await?),
         };
@@ -117,13 +120,14 @@ impl StepOperation {
         }
         let build = Arc::clone(&self.build);
         let spending = self.row.spend(Phase::Context);
-        let found = blocking(move || match source {
-            None => {
-                let found = Selection::find(&build, &copy, build.context(), &remote);
-                spending.of_which(Phase::Hashing, build.context().take_hashing_time());
+        let found = blocking(move || match (build.context_of(&copy.from), source) {
+            (Some(context), _) => {
+                let found = Selection::find(&build, &copy, context, &remote);
+                spending.of_which(Phase::Hashing, context.take_hashing_time());
                 found
             }
-            Some(tree) => Selection::find(&build, &copy, &tree, &remote),
+            (None, Some(tree)) => Selection::find(&build, &copy, &tree, &remote),
+            (None, None) => unreachable!("what is no context has a tree"),
         });
         Ok(found.await??)
     }
@@ -161,20 +165,21 @@ impl StepOperation {
             StepKind::Image(source) => identity::image(&source.id),
             StepKind::Remote(source) => self.pinned(source).await?.identity(),
             StepKind::Context(name) => {
-                identity::named_context(&self.build.named_digest(name).await?)
+                let all = ContextPart::all_of(name);
+                identity::named_context(&self.build.context_digest(all).await?)
             }
             StepKind::MakeDirectory(directory) => identity::make_directory(directory, epoch),
             StepKind::Copy(copy) => {
                 let mut key = identity::copy(copy, epoch);
-                if copy.from == Source::Context {
+                if self.build.context_of(&copy.from).is_some() {
                     self.encode_context(copy, &mut key).await?;
                 }
                 key
             }
             StepKind::Run(run) => {
-                let mut key = identity::run(run, self.build.request(), self.build.hosts(), epoch);
-                for path in context_binds(run) {
-                    let digest = self.build.context_digest(path).await?;
+                let mut key = identity::run(run, self.build.settings());
+                for part in context_binds(run) {
+                    let digest = self.build.context_digest(part).await?;
                     key.identity(digest.as_bytes());
                 }
                 for (_, digest) in self.keyed_secrets(run)? {
@@ -241,7 +246,10 @@ impl StepOperation {
         match &self.step.kind {
             StepKind::Scratch => Ok(Rootfs::default()),
             StepKind::Image(source) => build.base_image(source, &self.row).await,
-            StepKind::Context(name) => Ok(Rootfs::new(vec![build.named_layer(name).await?])),
+            StepKind::Context(name) => {
+                let layer = build.context_layer(&ContextPart::all_of(name)).await?;
+                Ok(Rootfs::new(vec![layer]))
+            }
             StepKind::Remote(source) => {
                 let pinned = self.pinned(source).await?;
                 let access = build.request().access();
@@ -301,20 +309,11 @@ async fn run_content(command: &Run, inputs: &[Rootfs]) -> Result<[u8; 32], StepE
         key.identity(sealed.index.content_digest().as_bytes());
     });
     for mount in &command.mounts {
-        let (MountKind::Bind {
-            from: Source::Input(number),
-            source,
-            ..
-        }
-        | MountKind::Cache(CacheMount {
-            from: Some((Source::Input(number), source)),
-            ..
-        })) = &mount.kind
-        else {
+        let Some((Source::Input(number), source)) = mount.files() else {
             continue;
         };
         let rootfs = inputs.get(*number).cloned().unwrap_or_default();
-        let (view, path) = (rootfs.sealed_view().await?, source.clone());
+        let (view, path) = (rootfs.sealed_view().await?, source.to_owned());
         let digest = blocking(move || match view.resolve(path.as_bytes(), true)? {
             Some((_, found)) => found.content_digest().map(Some),
             None => Ok(None),
@@ -334,19 +333,12 @@ async fn run_content(command: &Run, inputs: &[Rootfs]) -> Result<[u8; 32], StepE
     Ok(key.finish())
 }
 
-/// The paths of the context that a command mounts.
-fn context_binds(run: &Run) -> impl Iterator<Item = &str> {
-    run.mounts.iter().filter_map(|mount| match &mount.kind {
-        MountKind::Bind {
-            from: Source::Context,
-            source,
-            ..
-        }
-        | MountKind::Cache(CacheMount {
-            from: Some((Source::Context, source)),
-            ..
-        }) => Some(source.as_str()),
-        _ => None,
+/// The parts of contexts that a command mounts.
+fn context_binds(run: &Run) -> impl Iterator<Item = ContextPart> {
+    let files = run.mounts.iter().filter_map(Mount::files);
+    files.filter_map(|(source, path)| match source {
+        Source::Context | Source::Named(_) => Some(ContextPart::new(source, path)),
+        Source::Input(_) | Source::Empty => None,
     })
 }
 

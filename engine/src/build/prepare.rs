@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cache::ContextMemory;
 use frontend::SourceText;
 use frontend::ignore::Ignore;
-use frontend::plan::{Plan, StepKind};
+use frontend::plan::Plan;
 use frontend::remote::{HttpSource, RemoteSource, redacted};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
@@ -289,16 +289,17 @@ pub(super) fn named_contexts(
     engine: &Engine,
     request: &BuildRequest,
     plan: &Plan,
-) -> Result<BTreeMap<String, Context>, BuildError> {
-    let nodes = plan.graph.ids();
-    let needed = nodes.filter_map(|node| match &plan.graph.get(node).kind {
-        StepKind::Context(name) => Some(name),
-        _ => None,
-    });
+    progress: &Progress,
+) -> Result<BTreeMap<String, BuildContext>, BuildError> {
+    let needed = plan.named_contexts().into_iter();
     let opened = needed.filter_map(|name| match request.contexts.get(name)? {
         NamedContext::Directory(path) => {
-            let context = open(engine, path, None);
-            Some(context.map(|context| (name.clone(), context)))
+            let row = progress.start(format!(
+                "[context {}] load .dockerignore",
+                frontend::familiar_name(name)
+            ));
+            let context = row.finish(open(engine, path, None));
+            Some(context.map(|context| (name.to_owned(), BuildContext::Directory(context))))
         }
         NamedContext::Image(_) | NamedContext::Layout(_) | NamedContext::Remote(_) => None,
     });

@@ -15,15 +15,15 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::Seals;
 use super::debug::Failed;
+use super::identity::StepSettings;
 use super::main_context::BuildContext;
 use super::operation::blocking;
 use super::request::{BuildRequest, HostAddress};
 use crate::engine::Engine;
 use crate::error::{FileError, StepError};
 use crate::event::Phase;
-use crate::files::context::Context;
 use crate::files::filter::Filter;
-use crate::files::node::LinkNumbers;
+use crate::files::node::{LinkNumbers, Node};
 use crate::files::select::Tree;
 use crate::images::ResolvedImage;
 use crate::progress::Row;
@@ -44,7 +44,7 @@ pub(super) struct Contexts {
     /// The build context.
     pub(super) main: BuildContext,
     /// Named contexts, by their full names.
-    pub(super) named: BTreeMap<String, Context>,
+    pub(super) named: BTreeMap<String, BuildContext>,
 }
 
 /// A build under way.
@@ -57,8 +57,8 @@ pub(super) struct Build {
     now: Timestamp,
     epoch: Option<i64>,
     seals: Seals,
-    /// Layers made of parts of the context, for bind mounts; by the path in the context.
-    context_layers: Mutex<HashMap<String, Arc<OnceCell<Layer>>>>,
+    /// Layers made of parts of contexts.
+    context_layers: Mutex<HashMap<ContextPart, Arc<OnceCell<Layer>>>>,
     /// Layers whose upper directories are in use until the build ends.
     fresh: std::sync::Mutex<Vec<Layer>>,
     keeps_failures: AtomicBool,
@@ -80,6 +80,46 @@ pub(super) struct MountedFiles {
     pub(super) path: String,
     /// Whether that is a directory.
     pub(super) directory: bool,
+}
+
+/// What is at a path of a context.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct ContextPart {
+    source: Source,
+    path: String,
+}
+
+impl ContextPart {
+    pub(super) fn new(source: &Source, path: &str) -> Self {
+        Self {
+            source: source.clone(),
+            path: path.to_owned(),
+        }
+    }
+
+    /// All of a named context.
+    pub(super) fn all_of(name: &str) -> Self {
+        Self::new(&Source::Named(name.to_owned()), "/")
+    }
+
+    /// Its path, relative to the root of the context.
+    pub(super) fn path(&self) -> &[u8] {
+        self.path.trim_matches('/').as_bytes()
+    }
+
+    /// Whose path it is, for messages.
+    fn place(&self) -> String {
+        place_of(&self.source)
+    }
+}
+
+/// A source for messages.
+pub(super) fn place_of(source: &Source) -> String {
+    match source {
+        Source::Context => "the build context".to_owned(),
+        Source::Named(name) => format!("the context `{}`", frontend::familiar_name(name)),
+        Source::Input(_) | Source::Empty => "the image or stage it is copied from".to_owned(),
+    }
 }
 
 impl Build {
@@ -135,21 +175,30 @@ impl Build {
         &self.contexts.main
     }
 
-    /// A named context that the plan needs.
-    pub(super) fn named_context(&self, name: &str) -> &Context {
-        &self.contexts.named[name]
+    /// The context that a source is; `None` for another source.
+    pub(super) fn context_of(&self, source: &Source) -> Option<&BuildContext> {
+        match source {
+            Source::Context => Some(&self.contexts.main),
+            Source::Named(name) => Some(&self.contexts.named[name]),
+            Source::Input(_) | Source::Empty => None,
+        }
     }
 
     /// Keeps what was learnt about the files of all contexts for the next build.
     pub(super) fn remember(&self) -> Result<(), cache::Error> {
         self.context().remember()?;
         let mut named = self.contexts.named.values();
-        named.try_for_each(Context::remember)
+        named.try_for_each(BuildContext::remember)
     }
 
-    /// Additional lines of `/etc/hosts`.
-    pub(super) fn hosts(&self) -> &[String] {
-        &self.hosts
+    /// What every step does or has.
+    pub(super) fn settings(&self) -> StepSettings<'_> {
+        StepSettings {
+            hosts: &self.hosts,
+            shared_memory: self.request.shared_memory,
+            limits: &self.request.limits,
+            epoch: self.epoch,
+        }
     }
 
     /// The additional lines of `/etc/hosts` for a step on this network.
@@ -229,40 +278,45 @@ impl Build {
         Ok(Rootfs::new(layers.into_iter().map(Layer::stored).collect()))
     }
 
-    /// The digest of a part of the context, for a mount of it.
+    /// The digest of a part of a context.
     pub(super) async fn context_digest(
         self: &Arc<Self>,
-        path: &str,
+        part: ContextPart,
     ) -> Result<ContentDigest, StepError> {
-        let (build, path) = (Arc::clone(self), path.to_owned());
-        blocking(move || digest_of(build.context(), &path)).await?
+        let build = Arc::clone(self);
+        blocking(move || {
+            let mut key = KeyWriter::new("rbuild context mount", 1);
+            let node = build.find_part(&part)?;
+            node.encode(&mut key, &mut LinkNumbers::default());
+            Ok(ContentDigest::from_bytes(key.finish()))
+        })
+        .await?
     }
 
-    /// The digest of all files of a named context.
-    pub(super) async fn named_digest(
+    /// What a part of a context is.
+    pub(super) fn find_part(&self, part: &ContextPart) -> Result<Node, FileError> {
+        let context = self.context_of(&part.source);
+        let node = context.map(|context| context.node_at(part.path(), &Filter::default()));
+        node.transpose()?
+            .flatten()
+            .ok_or_else(|| FileError::NotFound {
+                path: part.path.clone(),
+                place: part.place(),
+            })
+    }
+
+    /// A layer that holds a part of a context under its own path. Made once a build.
+    pub(super) async fn context_layer(
         self: &Arc<Self>,
-        name: &str,
-    ) -> Result<ContentDigest, StepError> {
-        let (build, name) = (Arc::clone(self), name.to_owned());
-        blocking(move || digest_of(build.named_context(&name), "/")).await?
-    }
-
-    /// A layer that holds all files of a named context.
-    pub(super) async fn named_layer(self: &Arc<Self>, name: &str) -> Result<Layer, StepError> {
-        let (build, name) = (Arc::clone(self), name.to_owned());
-        blocking(move || super::file::context_layer(&build, build.named_context(&name), "/"))
-            .await?
-    }
-
-    /// A layer that holds a part of the context under its own path, for a mount of it. Made once a build.
-    pub(super) async fn context_layer(self: &Arc<Self>, path: &str) -> Result<Layer, StepError> {
+        part: &ContextPart,
+    ) -> Result<Layer, StepError> {
         let cell = {
             let mut layers = self.context_layers.lock().await;
-            Arc::clone(layers.entry(path.to_owned()).or_default())
+            Arc::clone(layers.entry(part.clone()).or_default())
         };
         let make = || async {
-            let (build, path) = (Arc::clone(self), path.to_owned());
-            blocking(move || super::file::context_layer(&build, build.context(), &path)).await?
+            let (build, part) = (Arc::clone(self), part.clone());
+            blocking(move || super::file::context_layer(&build, &part)).await?
         };
         cell.get_or_try_init(make).await.cloned()
     }
@@ -329,7 +383,10 @@ impl Build {
         inputs: &[Rootfs],
     ) -> Result<MountedFiles, StepError> {
         let rootfs = match from {
-            Source::Context => Rootfs::new(vec![self.context_layer(path).await?]),
+            Source::Context | Source::Named(_) => {
+                let part = ContextPart::new(from, path);
+                Rootfs::new(vec![self.context_layer(&part).await?])
+            }
             Source::Input(number) => inputs.get(*number).cloned().unwrap_or_default(),
             Source::Empty => Rootfs::default(),
         };
@@ -410,21 +467,4 @@ fn set_up(path: &Path, cache: &CacheMount) -> std::io::Result<()> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
     Ok(())
-}
-
-/// The digest of what is at a path of a context.
-fn digest_of(context: &dyn Tree, path: &str) -> Result<ContentDigest, StepError> {
-    let mut key = KeyWriter::new("rbuild context mount", 1);
-    let node = context.node_at(path.trim_matches('/').as_bytes(), &Filter::default())?;
-    let node = node.ok_or_else(|| not_in_context(path))?;
-    node.encode(&mut key, &mut LinkNumbers::default());
-    Ok(ContentDigest::from_bytes(key.finish()))
-}
-
-fn not_in_context(path: &str) -> StepError {
-    FileError::NotFound {
-        path: path.to_owned(),
-        place: "the build context".to_owned(),
-    }
-    .into()
 }

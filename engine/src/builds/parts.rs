@@ -1,20 +1,21 @@
 //! What each kind of step depends on, in the words of the Dockerfile. What takes no part in cache keys is left out here too
-//! ([`crate::build`]'s identities).
+//! ([`crate::build`]'s identities, which have the rule of how both are kept alike).
 
 use std::borrow::Cow;
 
 use frontend::plan::{
-    CacheMount, Copy, CopyItem, Mount, MountKind, Network, Run, Security, Service, Sharing, Source,
-    StepKind,
+    CacheMount, Copy, CopyItem, ImageSource, MakeDirectory, Mount, MountKind, Network, Run, Script,
+    SecretMount, Security, Service, Sharing, Source, SshMount, StepKind,
 };
 
 use super::inputs::Inputs;
+use crate::build::StepSettings;
 
 /// The part that tells kinds of steps apart.
 pub(super) const INSTRUCTION: &str = "instruction";
 
 /// What a step depends on beside files.
-pub(crate) fn of(kind: &StepKind, hosts: &[String], epoch: Option<i64>) -> Inputs {
+pub(crate) fn of(kind: &StepKind, settings: StepSettings<'_>) -> Inputs {
     let mut inputs = Inputs::default();
     let instruction = match kind {
         StepKind::Scratch => "FROM scratch",
@@ -28,8 +29,8 @@ pub(crate) fn of(kind: &StepKind, hosts: &[String], epoch: Option<i64>) -> Input
     inputs.part(INSTRUCTION, instruction);
     match kind {
         StepKind::Scratch => return inputs,
-        StepKind::Image(image) => {
-            inputs.part(format!("image {}", image.reference), image.id.as_str());
+        StepKind::Image(ImageSource { reference, id }) => {
+            inputs.part(format!("image {reference}"), id.as_str());
             return inputs;
         }
         StepKind::Remote(source) => {
@@ -40,55 +41,77 @@ pub(crate) fn of(kind: &StepKind, hosts: &[String], epoch: Option<i64>) -> Input
             inputs.part("context", name.as_str());
             return inputs;
         }
-        StepKind::Run(command) => run(&mut inputs, command, hosts),
+        StepKind::Run(command) => run(&mut inputs, command, settings),
         StepKind::Copy(files) => copy(&mut inputs, files),
-        StepKind::MakeDirectory(directory) => {
-            inputs.part("directory", directory.path.as_str());
-            inputs.part("user", directory.user.as_str());
+        StepKind::MakeDirectory(MakeDirectory { path, user }) => {
+            inputs.part("directory", path.as_str());
+            inputs.part("user", user.as_str());
         }
     }
     inputs.optional(
         "argument SOURCE_DATE_EPOCH",
-        epoch.map(|time| time.to_string()),
+        settings.epoch.map(|time| time.to_string()),
     );
     inputs
 }
 
-fn run(inputs: &mut Inputs, run: &Run, hosts: &[String]) {
-    inputs.part("command", run.args.join(" "));
-    for script in &run.scripts {
-        inputs.part(format!("script {}", script.name), script.content.as_str());
+fn run(inputs: &mut Inputs, run: &Run, settings: StepSettings<'_>) {
+    let Run {
+        args,
+        scripts,
+        env,
+        proxy_env: _,
+        cwd,
+        user,
+        mounts,
+        network,
+        security,
+        reuse: _,
+        services,
+    } = run;
+    let StepSettings {
+        hosts,
+        shared_memory,
+        limits,
+        epoch: _,
+    } = settings;
+    inputs.part("command", args.join(" "));
+    for Script { name, content } in scripts {
+        inputs.part(format!("script {name}"), content.as_str());
     }
-    for (name, value) in &run.env {
+    for (name, value) in env {
         inputs.part(format!("variable {name}"), value.as_str());
     }
-    inputs.part("working directory", run.cwd.as_str());
-    inputs.part("user", run.user.as_str());
-    for mount in &run.mounts {
+    inputs.part("working directory", cwd.as_str());
+    inputs.part("user", user.as_str());
+    for mount in mounts {
         inputs.part(format!("mount {}", mount.target), describe(mount));
     }
     inputs.part(
         "network",
-        match run.network {
+        match network {
             Network::Default => "default",
             Network::Host => "host",
             Network::None => "none",
         },
     );
-    for service in &run.services {
+    for service in services {
         let Service {
+            name,
+            from: _,
             args,
             env,
             cwd,
             user,
-            ..
+            check: _,
+            shell: _,
         } = service;
         let env = env.iter().map(|(name, value)| format!("{name}={value}"));
         let env = env.collect::<Vec<_>>().join(" ");
         let text = format!("{} in {cwd} as `{user}` with {env}", args.join(" "));
-        inputs.part(format!("service {}", service.name), text);
+        inputs.part(format!("service {name}"), text);
     }
-    let security = match run.security {
+    let security = match security {
         Security::Sandbox => None,
         Security::Insecure => Some("insecure".to_owned()),
     };
@@ -97,11 +120,28 @@ fn run(inputs: &mut Inputs, run: &Run, hosts: &[String]) {
         let (address, name) = host.split_once('\t').unwrap_or(("", host));
         inputs.part(format!("host {name}"), address);
     }
+    inputs.optional("--shm-size", shared_memory.map(|size| size.to_string()));
+    for limit in limits {
+        let runtime::Limit {
+            resource,
+            soft,
+            hard,
+        } = *limit;
+        let name = format!("{resource:?}").to_ascii_lowercase();
+        let [soft, hard] =
+            [soft, hard].map(|value| value.map_or("-1".to_owned(), |value| value.to_string()));
+        inputs.part(format!("--ulimit {name}"), format!("{soft}:{hard}"));
+    }
 }
 
 /// A mount as its flag would have it.
 fn describe(mount: &Mount) -> String {
-    match &mount.kind {
+    let Mount {
+        target: _,
+        kind,
+        span: _,
+    } = mount;
+    match kind {
         MountKind::Bind {
             from,
             source,
@@ -138,55 +178,80 @@ fn describe(mount: &Mount) -> String {
             let size = size.map_or_else(String::new, |size| format!(",size={size}"));
             format!("type=tmpfs{size}")
         }
-        MountKind::Secret(secret) => format!(
-            "type=secret,id={},env={},required={},mode={:o},uid={},gid={}{}",
-            secret.id,
-            secret.env.as_deref().unwrap_or_default(),
-            secret.required,
-            secret.mode,
-            secret.uid,
-            secret.gid,
-            if secret.keyed { ",cache-key=true" } else { "" }
-        ),
-        MountKind::Ssh(ssh) => format!(
-            "type=ssh,id={},required={},mode={:o},uid={},gid={}",
-            ssh.id, ssh.required, ssh.mode, ssh.uid, ssh.gid
-        ),
+        MountKind::Secret(SecretMount {
+            id,
+            file,
+            env,
+            required,
+            mode,
+            uid,
+            gid,
+            keyed,
+        }) => {
+            let keyed = if *keyed { ",cache-key=true" } else { "" };
+            let env = env.as_deref().unwrap_or_default();
+            format!(
+                "type=secret,id={id},file={file},env={env},required={required},mode={mode:o},uid={uid},gid={gid}{keyed}"
+            )
+        }
+        MountKind::Ssh(SshMount {
+            id,
+            required,
+            mode,
+            uid,
+            gid,
+        }) => format!("type=ssh,id={id},required={required},mode={mode:o},uid={uid},gid={gid}"),
     }
 }
 
 fn name(source: &Source) -> String {
     match source {
         Source::Context => "context".to_owned(),
+        Source::Named(name) => frontend::familiar_name(name),
         Source::Input(number) => format!("input {number}"),
         Source::Empty => "scratch".to_owned(),
     }
 }
 
 fn copy(inputs: &mut Inputs, copy: &Copy) {
-    inputs.part("source", name(&copy.from));
+    let Copy {
+        from,
+        items,
+        dest,
+        chown,
+        chmod,
+        exclude,
+        unpack,
+        link,
+        optional,
+    } = copy;
+    inputs.part("source", name(from));
     let mut paths: Vec<Cow<'_, str>> = Vec::new();
-    for item in &copy.items {
+    for item in items {
         match item {
             CopyItem::Path(path) => paths.push(path.into()),
             CopyItem::Parents { pivot, pattern } => {
                 paths.push(format!("{pivot}/./{pattern}").into());
             }
             // Its own step tells what it is.
-            CopyItem::Remote { .. } => {}
+            CopyItem::Remote {
+                input: _,
+                path: _,
+                unpack: _,
+            } => {}
             CopyItem::Inline { name, content } => {
                 inputs.part(format!("here-document {name}"), content.as_str());
             }
         }
     }
     inputs.part("paths", paths.join(" "));
-    inputs.part("destination", copy.dest.as_str());
-    inputs.optional("--chown", copy.chown.clone());
-    inputs.optional("--chmod", copy.chmod.as_ref().map(ToString::to_string));
-    inputs.part("--exclude", copy.exclude.join(" "));
-    inputs.part("--link", copy.link.to_string());
-    inputs.part("unpacking", copy.unpack.to_string());
-    inputs.optional("--if-exists", copy.optional.then(|| "true".to_owned()));
+    inputs.part("destination", dest.as_str());
+    inputs.optional("--chown", chown.clone());
+    inputs.optional("--chmod", chmod.as_ref().map(ToString::to_string));
+    inputs.part("--exclude", exclude.join(" "));
+    inputs.part("--link", link.to_string());
+    inputs.part("unpacking", unpack.to_string());
+    inputs.optional("--if-exists", optional.then(|| "true".to_owned()));
 }
 
 #[cfg(test)]
@@ -209,17 +274,39 @@ mod tests {
         }
     }
 
-    fn parts(run: Run) -> Vec<(String, String)> {
-        of(&StepKind::Run(Box::new(run)), &[], None).parts
+    const SETTINGS: StepSettings<'static> = StepSettings {
+        hosts: &[],
+        shared_memory: None,
+        limits: &[],
+        epoch: None,
+    };
+
+    fn parts(run: Run, settings: StepSettings<'_>) -> Vec<(String, String)> {
+        of(&StepKind::Run(Box::new(run)), settings).parts
+    }
+
+    /// Tells that one part is new or another, and which.
+    fn only_changed(name: &str, after: &[(String, String)]) {
+        let before = parts(sample(), SETTINGS);
+        let others: Vec<_> = after.iter().filter(|part| !before.contains(part)).collect();
+        assert_eq!(others.len(), 1, "{name}");
+        assert_eq!(others[0].0, name);
     }
 
     #[test]
     fn every_change_of_a_command_is_a_part() {
         type Change = fn(&mut Run);
-        let changes: [(&str, Change); 6] = [
+        let changes: [(&str, Change); 8] = [
             ("command", |run| run.args.push("x".into())),
             ("variable A", |run| run.env.push(("A".into(), "b".into()))),
             ("working directory", |run| run.cwd = "/src".into()),
+            ("security", |run| run.security = Security::Insecure),
+            ("script EOF", |run| {
+                run.scripts.push(Script {
+                    name: "EOF".into(),
+                    content: String::new(),
+                });
+            }),
             ("user", |run| run.user = "1000".into()),
             ("network", |run| run.network = Network::None),
             ("mount /x", |run| {
@@ -230,14 +317,53 @@ mod tests {
                 });
             }),
         ];
-        let before = parts(sample());
         for (name, change) in changes {
             let mut run = sample();
             change(&mut run);
-            let after = parts(run);
-            let others: Vec<_> = after.iter().filter(|part| !before.contains(part)).collect();
-            assert_eq!(others.len(), 1, "{name}");
-            assert_eq!(others[0].0, name);
+            only_changed(name, &parts(run, SETTINGS));
+        }
+    }
+
+    #[test]
+    fn every_setting_of_a_build_is_a_part() {
+        let limits = [runtime::Limit {
+            resource: runtime::Resource::Nofile,
+            soft: Some(64),
+            hard: None,
+        }];
+        let hosts = ["127.0.0.1\tname".to_owned()];
+        let changes = [
+            (
+                "host name",
+                StepSettings {
+                    hosts: &hosts,
+                    ..SETTINGS
+                },
+            ),
+            (
+                "--shm-size",
+                StepSettings {
+                    shared_memory: Some(1 << 20),
+                    ..SETTINGS
+                },
+            ),
+            (
+                "--ulimit nofile",
+                StepSettings {
+                    limits: &limits,
+                    ..SETTINGS
+                },
+            ),
+            (
+                "argument SOURCE_DATE_EPOCH",
+                StepSettings {
+                    epoch: Some(0),
+                    ..SETTINGS
+                },
+            ),
+        ];
+        for (name, settings) in changes {
+            only_changed(name, &parts(sample(), settings));
         }
     }
 }

@@ -70,7 +70,7 @@ fn for_platform(full: &str, platform: &Platform) -> String {
 }
 
 /// The short form of a full name of a named context.
-pub(super) fn familiar(name: &str) -> String {
+pub fn familiar(name: &str) -> String {
     match name.rsplit_once(FOR_PLATFORM) {
         Some((name, platform)) if platform.contains('/') && !platform.contains(']') => {
             format!("{}{FOR_PLATFORM}{platform}", reference::familiar(name))

@@ -7,15 +7,16 @@ use solver::{Graph, NodeId};
 use super::ImageRequest;
 use super::globals::Globals;
 use super::names::{self, Namer};
-use super::options::{NamedContext, Options, familiar};
+use super::options::Options;
+use super::root::Root;
 use super::stages::{Base, Command, Node, Stages};
 use super::text;
 use crate::diagnostic::{Diagnostic, Findings, shortened};
-use crate::expand::{Environment, Lexer, Unset, Variables};
+use crate::expand::{Environment, Lexer, Variables};
 use crate::lint;
 use crate::plan::{
-    BaseImage, ContainerConfig, History, ImageSource, ImageSpec, Plan, PlannedImage, Platform,
-    Source, Step, StepKind,
+    BaseImage, ContainerConfig, History, ImageSpec, Plan, PlannedImage, Platform, Source, Step,
+    StepKind,
 };
 use crate::remote::RemoteSource;
 use crate::span::Span;
@@ -36,14 +37,14 @@ pub(super) struct Builder<'a> {
     pub(super) given: BTreeMap<&'a str, &'a str>,
     pub(super) globals: &'a Globals,
     pub(super) stages: &'a Stages<'a>,
-    images: &'a BTreeMap<ImageRequest, BaseImage>,
+    pub(super) images: &'a BTreeMap<ImageRequest, BaseImage>,
     pub(super) findings: Findings,
     pub(super) graph: Graph<Step>,
-    image_steps: BTreeMap<&'a ImageRequest, Option<NodeId>>,
-    scratch: Option<NodeId>,
+    pub(super) image_steps: BTreeMap<&'a ImageRequest, Option<NodeId>>,
+    pub(super) scratch: Option<NodeId>,
     /// The steps of sources on the network: one for each, however often it is named.
-    remotes: BTreeMap<RemoteSource, NodeId>,
-    contexts: BTreeMap<String, NodeId>,
+    pub(super) remotes: BTreeMap<RemoteSource, NodeId>,
+    pub(super) contexts: BTreeMap<String, NodeId>,
     /// What the stages have become, by number.
     results: BTreeMap<usize, State>,
     size: usize,
@@ -52,8 +53,7 @@ pub(super) struct Builder<'a> {
 /// What a stage has come to.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
-    /// The step that its files are the result of; `None` while it has none.
-    pub(super) root: Option<NodeId>,
+    pub(super) root: Root,
     pub(super) image: ImageSpec,
     /// Variables of instructions and commands: `ENV` and `ARG`.
     pub(super) env: Environment,
@@ -99,10 +99,10 @@ impl<'a> Builder<'a> {
                     None => self.add_image(node, request),
                 };
                 self.image_steps.insert(request, root);
-                root
+                Root::of_step(root)
             }
             Base::Context(name) => self.named_context(name, node.span),
-            Base::Scratch | Base::Stage(_) => None,
+            Base::Scratch | Base::Stage(_) => Root::Empty,
         };
         if node.stage.is_none() {
             let state = State {
@@ -113,92 +113,12 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// An image without layers needs no step: it is as good as `scratch`.
-    fn add_image(&mut self, node: &Node<'_>, request: &ImageRequest) -> Option<NodeId> {
-        let image = self.images.get(request)?;
-        if !image.has_layers {
-            return None;
-        }
-        let text = format!("FROM {}", request.reference);
-        let name = match node.stage {
-            Some(_) => {
-                let platform = self.platform_in_names(node, &Unset);
-                Namer::new(node, self.stages.single).next(&platform, &text, false)
-            }
-            None => text,
-        };
-        let step = Step {
-            kind: StepKind::Image(ImageSource {
-                reference: request.reference.clone(),
-                id: image.id.clone(),
-            }),
-            name,
-            span: Some(node.span),
-            stage: node.name.clone(),
-            platform: self.stages.platform(node).clone(),
-        };
-        Some(self.graph.add(step, &[]))
-    }
-
     /// The platform of a stage as the names of its steps begin with it, if they do.
-    fn platform_in_names(&self, node: &Node<'_>, env: &dyn Variables) -> String {
+    pub(super) fn platform_in_names(&self, node: &Node<'_>, env: &dyn Variables) -> String {
         if !self.options.names_platforms {
             return String::new();
         }
         names::platform(self.stages.platform(node), env) + " "
-    }
-
-    /// The step of a named context's files.
-    fn named_context(&mut self, name: &str, span: Span) -> Option<NodeId> {
-        match self.options.contexts.get(name)? {
-            NamedContext::Remote(source) => Some(self.remote(source.clone(), span)),
-            NamedContext::Image(_) => None,
-            NamedContext::Directory => {
-                let graph = &mut self.graph;
-                let node = self.contexts.entry(name.to_owned()).or_insert_with(|| {
-                    let step = Step {
-                        name: format!("[context {}] load from client", familiar(name)),
-                        kind: StepKind::Context(name.to_owned()),
-                        span: Some(span),
-                        stage: String::new(),
-                        platform: Platform::default(),
-                    };
-                    graph.add(step, &[])
-                });
-                Some(*node)
-            }
-        }
-    }
-
-    /// The step that stands for an empty root.
-    fn scratch(&mut self) -> NodeId {
-        let graph = &mut self.graph;
-        *self.scratch.get_or_insert_with(|| {
-            let step = Step {
-                kind: StepKind::Scratch,
-                name: "FROM scratch".to_owned(),
-                span: None,
-                stage: String::new(),
-                platform: Platform::default(),
-            };
-            graph.add(step, &[])
-        })
-    }
-
-    /// The step of a source on the network.
-    pub(super) fn remote(&mut self, source: RemoteSource, span: Span) -> NodeId {
-        let graph = &mut self.graph;
-        let node = self.remotes.entry(source).or_insert_with_key(|source| {
-            let step = Step {
-                name: format!("[internal] load remote source {}", source.display()),
-                kind: StepKind::Remote(source.clone()),
-                span: Some(span),
-                stage: String::new(),
-                platform: Platform::default(),
-            };
-            graph.add(step, &[])
-        });
-        *node
     }
 
     /// Goes through a stage of the file.
@@ -210,7 +130,7 @@ impl<'a> Builder<'a> {
         let mut state = self.start(node);
         let size = state.size();
         let mut namer = Namer::new(node, self.stages.single);
-        if matches!(node.base, Base::Image(_)) && state.root.is_some() {
+        if matches!((&node.base, &state.root), (Base::Image(_), Root::Step(_))) {
             namer.skip();
         }
         if let Err(error) = self.charge(size, from.span) {
@@ -272,7 +192,7 @@ impl<'a> Builder<'a> {
             Base::Image(request) => {
                 let mut state = State::empty(&node.platform);
                 if let Some(image) = self.images.get(request) {
-                    state.root = self.image_steps.get(request).copied().flatten();
+                    state.root = Root::of_step(self.image_steps.get(request).copied().flatten());
                     state.image = ImageSpec {
                         platform: image.platform.clone(),
                         author: image.author.clone(),
@@ -313,7 +233,7 @@ impl<'a> Builder<'a> {
 
     /// The plan, once all stages are built.
     pub(super) fn finish(mut self, target: usize) -> Result<super::Lowering, Vec<Diagnostic>> {
-        let mut findings = self.findings;
+        let mut findings = std::mem::take(&mut self.findings);
         findings.apply_levels();
         if !findings.errors.is_empty() {
             return Err(findings.errors);
@@ -321,11 +241,12 @@ impl<'a> Builder<'a> {
         let mut state = self.results.remove(&target).unwrap_or_default();
         let labels = &mut state.image.config.labels;
         labels.extend(self.options.labels.iter().cloned());
+        let target = self.step_of(&state.root);
         Ok(super::Lowering::Done(Box::new(Plan {
             graph: self.graph,
             images: vec![PlannedImage {
                 platform: self.options.platform.clone(),
-                target: state.root,
+                target,
                 spec: state.image,
             }],
             epoch: self.globals.epoch,
@@ -497,7 +418,7 @@ impl Scope<'_, '_> {
     ) -> Result<NodeId, Diagnostic> {
         self.builder
             .charge(name.len() + 256, self.instruction.span)?;
-        let base = match self.state.root {
+        let base = match self.builder.step_of(&self.state.root) {
             Some(root) => root,
             None => self.builder.scratch(),
         };
@@ -512,7 +433,7 @@ impl Scope<'_, '_> {
             platform: stages.platform(node).clone(),
         };
         let id = self.builder.graph.add(step, &inputs);
-        self.state.root = Some(id);
+        self.state.root = Root::Step(id);
         Ok(id)
     }
 
@@ -536,8 +457,10 @@ impl Scope<'_, '_> {
             )
             .with_note("the stage is defined here", node.stage.map(|stage| stage.span)));
         };
-        let Some(root) = state.root else {
-            return Ok(Source::Empty);
+        let root = match &state.root {
+            Root::Empty => return Ok(Source::Empty),
+            Root::Context(name, _) => return Ok(Source::Named(name.clone())),
+            Root::Step(root) => *root,
         };
         // Input 0 is what the step extends.
         let known = inputs.iter().position(|input| *input == root);

@@ -90,6 +90,7 @@ fn image(out: &mut String, image: &PlannedImage, epoch: Option<i64>) {
 fn source(from: &Source) -> String {
     match from {
         Source::Context => "context".to_owned(),
+        Source::Named(name) => format!("context {name}"),
         Source::Input(number) => format!("input {number}"),
         Source::Empty => "empty".to_owned(),
     }
