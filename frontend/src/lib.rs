@@ -35,6 +35,4 @@ pub use lower::{
 };
 pub use source::{Position, SourceText};
 pub use span::Span;
-pub use syntax::{
-    Included, Load, MAX_FILE, Parsed, ast::Dockerfile, is_built_in_frontend, parse, parse_including,
-};
+pub use syntax::{Included, Load, MAX_FILE, Parsed, ast::Dockerfile, parse, parse_including};

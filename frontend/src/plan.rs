@@ -22,6 +22,8 @@ pub struct Plan {
     pub images: Vec<PlannedImage>,
     /// `SOURCE_DATE_EPOCH` in seconds: the time of everything that the build makes.
     pub epoch: Option<i64>,
+    /// `BUILDKIT_SANDBOX_HOSTNAME`: the host name that steps see; `None` for the builder's own choice.
+    pub host_name: Option<String>,
     /// Findings that do not stop the build.
     pub warnings: Vec<crate::diagnostic::Diagnostic>,
 }

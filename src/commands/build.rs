@@ -349,7 +349,7 @@ pub(super) fn request(
     let outputs = outputs(&args)?;
     let (context, dockerfile) = origin(&args.context, args.file, &args.variables, typed)?;
     let platforms = distinct(asked_platforms(args.platforms, settings)?);
-    let build_args = build_arguments(args.variables, settings)?;
+    let build_args = build_arguments(args.variables, settings);
     let mut ssh = args.ssh;
     // As with Docker, a context that needs an agent has the one there is.
     if needs_ssh(&context)

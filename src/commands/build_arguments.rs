@@ -1,17 +1,8 @@
-//! Build arguments: their values, and those that ask something of the builder itself.
-
-use engine::build::is_built_in_frontend;
+//! Build arguments and their values.
 
 use crate::error::Error;
 use crate::settings::{SOURCE_DATE_EPOCH, Settings};
 
-/// Another frontend than the one of the `syntax` directive.
-const SYNTAX: &str = "BUILDKIT_SYNTAX";
-/// What BuildKit does when they are given, and rbuild does not.
-const UNSUPPORTED: [(&str, &str); 1] = [(
-    "BUILDKIT_SANDBOX_HOSTNAME",
-    "another host name for steps is not supported yet",
-)];
 /// Whether the result is an index, be it of one image.
 const MULTI_PLATFORM: &str = "BUILDKIT_MULTI_PLATFORM";
 
@@ -19,7 +10,7 @@ const MULTI_PLATFORM: &str = "BUILDKIT_MULTI_PLATFORM";
 pub(super) fn build_arguments(
     given: Vec<(String, Option<String>)>,
     settings: &Settings,
-) -> Result<Vec<(String, Option<String>)>, Error> {
+) -> Vec<(String, Option<String>)> {
     let lookup = |name: &str| {
         settings
             .lookup(name)
@@ -37,25 +28,7 @@ pub(super) fn build_arguments(
     {
         list.push((SOURCE_DATE_EPOCH.to_owned(), Some(time)));
     }
-    for (name, value) in &list {
-        check(name, value.as_deref().unwrap_or_default())?;
-    }
-    Ok(list)
-}
-
-/// Refuses what would be of no effect.
-fn check(name: &str, value: &str) -> Result<(), Error> {
-    let refuse = |why: &str| Err(Error::Usage(format!("`--build-arg {name}={value}`: {why}")));
-    if value.is_empty() {
-        return Ok(());
-    }
-    if name == SYNTAX && !is_built_in_frontend(value) {
-        return refuse("only the frontend `docker/dockerfile` is supported, and it is built in");
-    }
-    match UNSUPPORTED.iter().find(|(known, _)| *known == name) {
-        Some((_, why)) => refuse(why),
-        None => Ok(()),
-    }
+    list
 }
 
 /// Whether one image is to make an index. With several platforms the result can be nothing else.

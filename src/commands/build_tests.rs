@@ -252,24 +252,3 @@ fn files_that_cannot_be_written_are_refused_first() {
         check(&[words[0], words[1], "."]).expect("it can be written");
     }
 }
-
-#[test]
-fn arguments_that_ask_for_what_is_not_done_are_refused() {
-    for (argument, expected) in [
-        (
-            "BUILDKIT_SYNTAX=example.com/frontend",
-            "only the frontend `docker/dockerfile`",
-        ),
-        ("BUILDKIT_SANDBOX_HOSTNAME=box", "is not supported yet"),
-    ] {
-        let refused = requested(&["--build-arg", argument, "."]);
-        let text = refused.expect_err(argument).to_string();
-        assert!(text.contains(argument) && text.contains(expected), "{text}");
-    }
-    for argument in [
-        "BUILDKIT_SYNTAX=docker/dockerfile:1.7",
-        "BUILDKIT_MULTI_PLATFORM=",
-    ] {
-        requested(&["--build-arg", argument, "."]).expect(argument);
-    }
-}

@@ -18,6 +18,8 @@ use solver::KeyWriter;
 pub(crate) struct StepSettings<'a> {
     /// Lines of `/etc/hosts`: address, tab, name.
     pub(crate) hosts: &'a [String],
+    /// The host name.
+    pub(crate) host_name: &'a str,
     /// How much `/dev/shm` may hold, in bytes.
     pub(crate) shared_memory: Option<u64>,
     /// Limits of processes.
@@ -62,14 +64,15 @@ pub(super) fn run(run: &Run, settings: StepSettings<'_>) -> KeyWriter {
     } = run;
     let StepSettings {
         hosts,
+        host_name,
         shared_memory,
         limits,
         epoch,
     } = settings;
     let mut key = if services.is_empty() {
-        KeyWriter::new("rbuild run", 2)
+        KeyWriter::new("rbuild run", 3)
     } else {
-        KeyWriter::new("rbuild run with services", 1)
+        KeyWriter::new("rbuild run with services", 2)
     };
     key.list(args, |key, arg| {
         key.text(arg);
@@ -94,6 +97,7 @@ pub(super) fn run(run: &Run, settings: StepSettings<'_>) -> KeyWriter {
     key.list(hosts, |key, host| {
         key.text(host);
     });
+    key.text(host_name);
     key.option(shared_memory, |key, size| {
         key.number(size);
     });
@@ -327,6 +331,7 @@ mod tests {
 
     const SETTINGS: StepSettings<'static> = StepSettings {
         hosts: &[],
+        host_name: "box",
         shared_memory: None,
         limits: &[],
         epoch: None,
@@ -364,7 +369,7 @@ mod tests {
             keys,
             [
                 "6b672abf71ab5629e57146b88dc2c87989b366c660a24300eb98fb3549e8c0d9",
-                "5363235e8aaa2b48b849d05ecb44a79792056458299ece92e95434fbc38cb477",
+                "48a79a17a8fe33645c9561bd3c0863e9e20aad2100479fe2009e449ea178f95d",
                 "57055f628d48e8eb9f26a0c21a2e2fcc774f2287a75ee4a1cd86eccb6fd874f4",
                 "8155e39551e091fa2b5f0ccfdefb0332b554dc10c5be2415d8324f4cee132e52",
                 "7a40948c49ffdeb94d9f3c14fa7584b168a3ccf8c73b5e70031693818710541e",
@@ -440,6 +445,10 @@ mod tests {
         let settings = [
             StepSettings {
                 hosts: &hosts,
+                ..SETTINGS
+            },
+            StepSettings {
+                host_name: "other",
                 ..SETTINGS
             },
             StepSettings {

@@ -64,10 +64,10 @@ pub use crate::files::archive::is_archive;
 use crate::output::check_outputs;
 use crate::progress::{Progress, Row};
 use crate::rootfs::{Rootfs, Sealed};
+pub use frontend::Entitlement;
 pub use frontend::remote::{
     GitSource, HttpForm, HttpSource, RemoteError, RemoteSource, file_name, is_url,
 };
-pub use frontend::{Entitlement, is_built_in_frontend};
 pub use image::{Platform, PlatformError};
 pub use runtime::{Limit, Resource};
 
@@ -193,7 +193,7 @@ impl Engine {
             Arc::clone(request),
             contexts,
             images,
-            plan.epoch,
+            &plan,
             seals,
         );
         Ok(Prepared {

@@ -25,8 +25,6 @@ use crate::progress::Row;
 use crate::rootfs::{Layer, Rootfs};
 use crate::sandbox::{Stubs, imitate_root, name_files};
 
-/// The host name that steps see, as BuildKit's.
-const HOST_NAME: &str = "buildkitsandbox";
 /// Where scripts from here-documents are.
 const SCRIPTS: &str = "/dev/pipes";
 /// Mode of such a script.
@@ -163,7 +161,7 @@ pub(super) async fn surroundings(
     let services = command.services.iter();
     hosts.extend(services.map(|service| format!("{}\t{}", Ipv4Addr::LOCALHOST, service.name)));
     let mut all = Surroundings {
-        mounts: name_files(HOST_NAME, &hosts)?,
+        mounts: name_files(build.settings().host_name, &hosts)?,
         env: Vec::new(),
         secrets: Vec::new(),
         network: match command.network {
@@ -352,7 +350,7 @@ pub(super) fn spawn(
         },
         process,
         stdio,
-        host_name: HOST_NAME.to_owned(),
+        host_name: build.settings().host_name.to_owned(),
         network: around.network,
         isolation,
         shared_memory: build.request().shared_memory,

@@ -33,6 +33,9 @@ use crate::sources::is_mirror;
 /// Steps that may run at the same time where the caller does not say: most of them wait for something.
 const DEFAULT_JOBS: usize = 16;
 
+/// The host name that steps see, as BuildKit's.
+const HOST_NAME: &str = "buildkitsandbox";
+
 /// What stands for this machine's address until a step's network is known.
 const HOST_GATEWAY: &str = "host-gateway";
 
@@ -56,6 +59,7 @@ pub(super) struct Build {
     hosts: Vec<String>,
     now: Timestamp,
     epoch: Option<i64>,
+    host_name: Option<String>,
     seals: Seals,
     /// Layers made of parts of contexts.
     context_layers: Mutex<HashMap<ContextPart, Arc<OnceCell<Layer>>>>,
@@ -128,9 +132,10 @@ impl Build {
         request: Arc<BuildRequest>,
         contexts: Contexts,
         images: HashMap<String, ResolvedImage>,
-        epoch: Option<i64>,
+        plan: &plan::Plan,
         seals: Seals,
     ) -> Self {
+        let epoch = plan.epoch;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -155,6 +160,7 @@ impl Build {
             images,
             now,
             epoch,
+            host_name: plan.host_name.clone(),
             seals,
             context_layers: Mutex::default(),
             fresh: std::sync::Mutex::default(),
@@ -195,6 +201,7 @@ impl Build {
     pub(super) fn settings(&self) -> StepSettings<'_> {
         StepSettings {
             hosts: &self.hosts,
+            host_name: self.host_name.as_deref().unwrap_or(HOST_NAME),
             shared_memory: self.request.shared_memory,
             limits: &self.request.limits,
             epoch: self.epoch,

@@ -71,6 +71,7 @@ fn run(inputs: &mut Inputs, run: &Run, settings: StepSettings<'_>) {
     } = run;
     let StepSettings {
         hosts,
+        host_name,
         shared_memory,
         limits,
         epoch: _,
@@ -120,6 +121,7 @@ fn run(inputs: &mut Inputs, run: &Run, settings: StepSettings<'_>) {
         let (address, name) = host.split_once('\t').unwrap_or(("", host));
         inputs.part(format!("host {name}"), address);
     }
+    inputs.part("host name", host_name);
     inputs.optional("--shm-size", shared_memory.map(|size| size.to_string()));
     for limit in limits {
         let runtime::Limit {
@@ -276,6 +278,7 @@ mod tests {
 
     const SETTINGS: StepSettings<'static> = StepSettings {
         hosts: &[],
+        host_name: "box",
         shared_memory: None,
         limits: &[],
         epoch: None,
@@ -331,10 +334,17 @@ mod tests {
             soft: Some(64),
             hard: None,
         }];
-        let hosts = ["127.0.0.1\tname".to_owned()];
+        let hosts = ["127.0.0.1\tother".to_owned()];
         let changes = [
             (
                 "host name",
+                StepSettings {
+                    host_name: "other",
+                    ..SETTINGS
+                },
+            ),
+            (
+                "host other",
                 StepSettings {
                     hosts: &hosts,
                     ..SETTINGS

@@ -3,6 +3,7 @@
 //! [`stages`] says which stages there are and what they need, [`stage`] walks through one stage's instructions and
 //! keeps its state, [`config`], [`run`], [`mount`] and [`files`] hold what single instructions do.
 
+mod arguments;
 mod check;
 mod config;
 mod default_args;
@@ -131,6 +132,9 @@ impl Work<'_> {
         lint::check_file(dockerfile, &mut findings);
         default_args::check(dockerfile, options, &mut findings);
         let given = options.arguments();
+        if let Err(error) = arguments::check(&given) {
+            findings.add(error);
+        }
         let globals = Globals::new(dockerfile, options, &given, &mut findings);
         let mut stages = Stages::new(dockerfile, options, &globals, &mut findings);
         let target = match stages.target(options.target.as_deref()) {

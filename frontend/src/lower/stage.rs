@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use solver::{Graph, NodeId};
 
 use super::ImageRequest;
+use super::arguments;
 use super::globals::Globals;
 use super::names::{self, Namer};
 use super::options::Options;
@@ -250,6 +251,7 @@ impl<'a> Builder<'a> {
                 spec: state.image,
             }],
             epoch: self.globals.epoch,
+            host_name: arguments::host_name(&self.given),
             warnings: findings.warnings,
         })))
     }

@@ -120,7 +120,7 @@ const FRONTENDS: [&str; 3] = [
 
 /// Whether this parser stands for a frontend that a `syntax` directive or `BUILDKIT_SYNTAX` names: an image, and words for
 /// it that are not looked at.
-pub fn is_built_in_frontend(value: &str) -> bool {
+pub(crate) fn is_built_in_frontend(value: &str) -> bool {
     let image = value.split_whitespace().next().unwrap_or_default();
     let name = image.strip_prefix("docker.io/").unwrap_or(image);
     let name = name.split('@').next().unwrap_or(name);

@@ -16,7 +16,7 @@ mod parser;
 mod run;
 mod split;
 
-pub use directive::is_built_in_frontend;
+pub(crate) use directive::is_built_in_frontend;
 pub use include::{Included, Load};
 pub use parser::{MAX_FILE, Parsed, parse, parse_including};
 pub(crate) use parser::{parse_trigger, with_command};

@@ -52,6 +52,9 @@ pub(crate) fn plan(plan: &Plan, source: &SourceText) -> String {
             StepKind::Copy(step) => copy(&mut out, step),
         }
     }
+    if let Some(name) = &plan.host_name {
+        let _ = writeln!(out, "host name {name}");
+    }
     for planned in &plan.images {
         image(&mut out, planned, plan.epoch);
     }
