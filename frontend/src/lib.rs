@@ -30,8 +30,8 @@ mod syntax;
 
 pub use lower::{
     Check, Checked, Entitlement, ImageRequest, Lowering, NamedContext, Need, Options, Outline,
-    OutlineArg, OutlineSecret, Outlining, Target, check, context_name, familiar_name, lower,
-    outline, targets,
+    OutlineArg, OutlineSecret, Outlining, Target, TimeSource, check, context_name, familiar_name,
+    lower, outline, targets,
 };
 pub use source::{Position, SourceText};
 pub use span::Span;

@@ -23,8 +23,9 @@ use std::path::Path;
 use rbuild_frontend as frontend;
 use rbuild_frontend::diagnostic::Diagnostic;
 use rbuild_frontend::plan::{BaseImage, Network, Plan};
+use rbuild_frontend::remote::RemoteSource;
 use rbuild_frontend::{
-    Check, Entitlement, ImageRequest, Included, Lowering, NamedContext, Options, Parsed,
+    Check, Entitlement, ImageRequest, Included, Lowering, NamedContext, Options, Parsed, TimeSource,
 };
 
 #[test]
@@ -165,7 +166,8 @@ fn check(parsed: &Parsed, options: &Options) -> String {
     panic!("the check asks for images without end");
 }
 
-/// Lowers, looking up images as often as asked: a plan, or why there is none.
+/// Lowers, looking up images as often as asked: a plan, or why there is none. The build context is of the time 1000, files
+/// on the network are of 2000, and commits of none.
 fn plan(
     parsed: &Parsed,
     options: &Options,
@@ -174,10 +176,20 @@ fn plan(
     let dockerfile = parsed.dockerfile.as_ref();
     let dockerfile = dockerfile.map_err(|errors| render(errors, parsed))?;
     let mut images = BTreeMap::new();
+    let mut options = options.clone();
     for _ in 0..10 {
-        let lowering = frontend::lower(dockerfile, options, &images);
+        let lowering = frontend::lower(dockerfile, &options, &images);
         match lowering.map_err(|errors| render(&errors, parsed))? {
             Lowering::Done(plan) => return Ok(*plan),
+            Lowering::NeedsTime(source) => {
+                let time = match source {
+                    TimeSource::Context => "1000",
+                    TimeSource::Remote(RemoteSource::Http(_)) => "2000",
+                    TimeSource::Remote(RemoteSource::Git(_)) | TimeSource::Timeless => "",
+                };
+                let argument = ("SOURCE_DATE_EPOCH".to_owned(), Some(time.to_owned()));
+                options.build_args.push(argument);
+            }
             Lowering::Needs(needs) => {
                 for need in needs {
                     let Some(found) = image(&need.image) else {

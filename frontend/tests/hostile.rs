@@ -34,6 +34,7 @@ fn swallow(bytes: &[u8]) {
                 return show(&errors, &parsed.text);
             }
             Ok(Lowering::Done(plan)) => return show(&plan.warnings, &parsed.text),
+            Ok(Lowering::NeedsTime(_)) => return,
             Ok(Lowering::Needs(needs)) => {
                 assert!(!needs.is_empty());
                 let known = needs.into_iter().map(|need| (need.image, image()));

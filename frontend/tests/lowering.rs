@@ -26,7 +26,7 @@ fn options() -> Options {
 fn needs(lowering: Lowering) -> Vec<Need> {
     match lowering {
         Lowering::Needs(needs) => needs,
-        Lowering::Done(plan) => panic!("done: {plan:?}"),
+        other => panic!("no image is needed: {other:?}"),
     }
 }
 

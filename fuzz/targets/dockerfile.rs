@@ -41,6 +41,7 @@ fn lower(dockerfile: &frontend::Dockerfile, text: &SourceText) {
         match frontend::lower(dockerfile, &Options::default(), &images) {
             Err(errors) => return show(&errors, text),
             Ok(Lowering::Done(plan)) => return findings(&plan.warnings, text),
+            Ok(Lowering::NeedsTime(_)) => return,
             Ok(Lowering::Needs(needs)) => {
                 assert!(!needs.is_empty(), "it waits for nothing");
                 images.extend(needs.into_iter().map(|need| (need.image, base())));

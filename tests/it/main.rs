@@ -4,6 +4,7 @@
 //!
 //! They need root, Debian's packages (`scripts/test` installs them) and, for `real`, a network.
 
+mod arguments;
 mod bad_input;
 mod bad_network;
 mod bombs;

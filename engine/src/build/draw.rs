@@ -8,10 +8,10 @@ use frontend::{Lowering, Need, SourceText};
 use image::{Platform, Reference};
 use solver::NodeId;
 
-use super::is_silent;
 use super::prepare::{self, Dockerfile};
 use super::request::BuildRequest;
 use super::resolve::{self, Images};
+use super::{epoch, is_silent};
 use crate::engine::Engine;
 use crate::error::BuildError;
 use crate::event::Listener;
@@ -100,9 +100,11 @@ impl Engine {
         dockerfile: &Dockerfile,
         images: &mut Images,
     ) -> Result<Plan, BuildError> {
+        let mut time = None;
         loop {
-            match resolve::lower_once(request, dockerfile, images)? {
+            match resolve::lower_once(request, dockerfile, images, time.as_ref())? {
                 Lowering::Done(plan) => return Ok(*plan),
+                Lowering::NeedsTime(_) => time = Some(epoch::unknown()),
                 Lowering::Needs(needs) => {
                     for need in &needs {
                         self.take_image(need, images);

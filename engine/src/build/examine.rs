@@ -9,6 +9,7 @@ pub use frontend::diagnostic::{Diagnostic, Note};
 pub use frontend::lint::{Group, Rule, rules};
 pub use frontend::{Outline, OutlineArg, OutlineSecret, Position, SourceText, Span, Target};
 
+use super::epoch;
 use super::prepare::{self, Dockerfile};
 use super::request::BuildRequest;
 use super::resolve::{self, Images};
@@ -107,9 +108,14 @@ impl Engine {
         images: &Images,
         progress: &Progress,
     ) -> Result<Vec<Diagnostic>, BuildError> {
-        let options = resolve::options(request);
-        let Ok(Lowering::Done(plan)) = frontend::lower(&dockerfile.parsed, &options, &images.known)
-        else {
+        let mut options = resolve::options(request);
+        let lower = |options: &_| frontend::lower(&dockerfile.parsed, options, &images.known);
+        let mut lowering = lower(&options);
+        if let Ok(Lowering::NeedsTime(_)) = lowering {
+            options.build_args.push(epoch::unknown());
+            lowering = lower(&options);
+        }
+        let Ok(Lowering::Done(plan)) = lowering else {
             return Ok(Vec::new());
         };
         let context = prepare::context(self, request, dockerfile, progress)?;

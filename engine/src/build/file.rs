@@ -183,13 +183,13 @@ pub(super) fn plan_copy<'a>(
     selection: &'a Selection,
     base: &'a View,
 ) -> Result<Planner<'a>, StepError> {
-    let owner = match &copy.chown {
-        Some(spec) => Some(resolve_owner(spec, base)?),
-        None => {
-            let context = build.context_of(&copy.from);
-            let is_directory = context.is_some_and(BuildContext::is_directory);
-            is_directory.then_some(Owner { uid: 0, gid: 0 })
-        }
+    let context = build.context_of(&copy.from);
+    let owner = if let Some(spec) = &copy.chown {
+        Some(resolve_owner(spec, base)?)
+    } else if context.is_some_and(BuildContext::is_directory) {
+        Some(Owner { uid: 0, gid: 0 })
+    } else {
+        None
     };
     let below = if copy.link { &NOTHING } else { base };
     let mut planner = Planner::new(below, owner, copy.chmod.clone(), build.now());

@@ -8,6 +8,7 @@ mod assemble;
 mod context;
 mod debug;
 mod draw;
+mod epoch;
 pub mod examine;
 mod file;
 mod foresee;

@@ -43,6 +43,13 @@ pub(super) struct Dockerfile {
     files: Option<Rootfs>,
 }
 
+impl Dockerfile {
+    /// The files of the context, where that is no directory.
+    pub(super) fn files(&self) -> Option<&Rootfs> {
+        self.files.as_ref()
+    }
+}
+
 /// A Dockerfile as it was found.
 struct Found {
     /// For messages.

@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 use image::Reference;
 use image::config::{ContainerConfig, ImageConfig};
 
+use super::epoch::{self, BuildArgument};
 use super::prepare::Dockerfile;
 use super::request::BuildRequest;
 use crate::engine::Engine;
@@ -71,14 +72,19 @@ pub(super) async fn lower(
     dockerfile: &Dockerfile,
     progress: &Progress,
 ) -> Result<Lowered, BuildError> {
+    let mut time = None;
     let mut images = Images::default();
     loop {
-        match lower_once(request, dockerfile, &images)? {
+        match lower_once(request, dockerfile, &images, time.as_ref())? {
             Lowering::Done(plan) => {
                 return Ok(Lowered {
                     plan: *plan,
                     images: images.by_id,
                 });
+            }
+            Lowering::NeedsTime(source) => {
+                let found = epoch::resolved(engine, request, dockerfile, &source, progress);
+                time = Some(found.await?);
             }
             Lowering::Needs(needs) => {
                 images
@@ -89,16 +95,18 @@ pub(super) async fn lower(
     }
 }
 
-/// Lowers for all platforms as far as the images are known.
+/// Lowers for all platforms as far as the images are known. `time` is what `SOURCE_DATE_EPOCH` was found to be.
 pub(super) fn lower_once(
     request: &BuildRequest,
     dockerfile: &Dockerfile,
     images: &Images,
+    time: Option<&BuildArgument>,
 ) -> Result<Lowering, BuildError> {
     let mut joint: Option<Box<Plan>> = None;
     let mut missing: Vec<Need> = Vec::new();
     for platform in request.all_platforms() {
-        let options = options_for(request, platform);
+        let mut options = options_for(request, platform);
+        options.build_args.extend(time.cloned());
         let lowering = frontend::lower(&dockerfile.parsed, &options, &images.known);
         match (
             lowering.map_err(|items| failure(dockerfile, items))?,
@@ -112,6 +120,7 @@ pub(super) fn lower_once(
                     }
                 }
             }
+            (Lowering::NeedsTime(source), _) => return Ok(Lowering::NeedsTime(source)),
             (Lowering::Done(plan), Some(joint)) => joint.join(*plan),
             (Lowering::Done(plan), None) => joint = Some(plan),
         }

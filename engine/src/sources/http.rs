@@ -330,9 +330,23 @@ fn file(version: &Version, place: &Workplace) -> Result<Node, SourceError> {
 
 /// `Last-Modified` as a time; the beginning of time where there is none.
 fn modified(version: &Version) -> Timestamp {
-    let parse = |text: &String| jiff::fmt::rfc2822::parse(text).ok();
-    let time = version.last_modified.as_ref().and_then(parse);
-    Timestamp::from_seconds(time.map_or(0, |time| time.timestamp().as_second()))
+    let time = version.last_modified.as_deref().and_then(seconds);
+    Timestamp::from_seconds(time.unwrap_or(0))
+}
+
+fn seconds(last_modified: &str) -> Option<i64> {
+    let time = jiff::fmt::rfc2822::parse(last_modified).ok()?;
+    Some(time.timestamp().as_second())
+}
+
+/// What the server said of a source that was pinned, in seconds since 1970.
+pub(super) fn last_modified(
+    engine: &Engine,
+    source: &HttpSource,
+) -> Result<Option<i64>, SourceError> {
+    let known = engine.store().downloads().get(&memory_key(source))?;
+    let told = known.and_then(|known| known.last_modified);
+    Ok(told.as_deref().and_then(seconds))
 }
 
 #[cfg(test)]

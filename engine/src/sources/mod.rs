@@ -8,6 +8,7 @@ mod error;
 mod git;
 mod http;
 mod layer;
+mod time;
 
 use std::path::Path;
 
@@ -19,6 +20,7 @@ use self::git::PinnedCommit;
 pub(crate) use self::git::is_mirror;
 use self::http::PinnedFile;
 pub(crate) use self::layer::archive_layer;
+pub(crate) use self::time::newest_file;
 use crate::build::Secrets;
 use crate::engine::Engine;
 use crate::progress::Row;

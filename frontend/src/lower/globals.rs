@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::epoch::{self, Epoch};
 use super::options::Options;
 use crate::diagnostic::{Diagnostic, Findings, shortened};
-use crate::expand::{Environment, Lexer, Variables as _};
+use crate::expand::{Environment, Lexer};
 use crate::plan::Platform;
-use crate::span::Span;
 use crate::syntax::ast::{Dockerfile, Kind};
 
 /// The variables that `FROM` can use and that a bare `ARG` of a stage takes over.
@@ -15,8 +15,8 @@ pub(super) struct Globals {
     pub(super) values: Environment,
     /// Names that an `ARG` declares, with a value or without.
     declared: BTreeSet<String>,
-    /// `SOURCE_DATE_EPOCH` in seconds.
-    pub(super) epoch: Option<i64>,
+    /// `SOURCE_DATE_EPOCH`.
+    pub(super) epoch: Epoch,
 }
 
 impl Globals {
@@ -38,7 +38,7 @@ impl Globals {
             for argument in arguments {
                 let name = argument.name.text.as_str();
                 declared.insert(name.to_owned());
-                if name == "SOURCE_DATE_EPOCH" {
+                if name == epoch::NAME {
                     epoch_span = Some(argument.name.span);
                 }
                 if let Some(value) = given.get(name) {
@@ -54,17 +54,16 @@ impl Globals {
                 }
             }
         }
-        let epoch = given
-            .get("SOURCE_DATE_EPOCH")
-            .map(|value| (*value).to_owned())
-            .or_else(|| values.value("SOURCE_DATE_EPOCH").map(str::to_owned));
-        let epoch = epoch
-            .filter(|text| !text.is_empty())
-            .and_then(|text| read_epoch(&text, epoch_span, findings));
+        let epoch = epoch::value(given, &values);
+        let epoch = epoch.map(|text| epoch::read(&text, epoch_span, dockerfile, options, &values));
+        let epoch = epoch.transpose().unwrap_or_else(|error| {
+            findings.add(error);
+            None
+        });
         Self {
             values,
             declared,
-            epoch,
+            epoch: epoch.unwrap_or_default(),
         }
     }
 
@@ -72,17 +71,6 @@ impl Globals {
     pub(super) fn is_declared(&self, name: &str) -> bool {
         self.declared.contains(name)
     }
-}
-
-fn read_epoch(text: &str, span: Option<Span>, findings: &mut Findings) -> Option<i64> {
-    let seconds = text.parse::<i64>().ok().filter(|seconds| *seconds >= 0);
-    if seconds.is_none() {
-        findings.add(
-            Diagnostic::error(format!("invalid `SOURCE_DATE_EPOCH`: `{text}`"), span)
-                .with_help("it is a number of seconds since 1970-01-01 00:00 UTC"),
-        );
-    }
-    seconds
 }
 
 fn predefined(

@@ -7,6 +7,7 @@ mod arguments;
 mod check;
 mod config;
 mod default_args;
+mod epoch;
 mod files;
 mod globals;
 mod mount;
@@ -32,6 +33,7 @@ use crate::plan::{BaseImage, Plan, Platform};
 use crate::span::Span;
 use crate::syntax::ast::{Dockerfile, Kind};
 pub use check::{Check, Checked, check};
+pub use epoch::TimeSource;
 use globals::Globals;
 pub(crate) use mount::CACHE_KEY;
 pub use mount::mount_keys;
@@ -66,6 +68,9 @@ pub struct Need {
 pub enum Lowering {
     /// These images must be looked up, and lowering called again with them and all earlier ones.
     Needs(Vec<Need>),
+    /// The time of this must be found out, and lowering called again with it as the build argument `SOURCE_DATE_EPOCH`: a
+    /// number, or nothing for what has none.
+    NeedsTime(TimeSource),
     /// Everything is known.
     Done(Box<Plan>),
 }

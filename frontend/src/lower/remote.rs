@@ -38,14 +38,14 @@ impl Scope<'_, '_> {
             let wrong = |error: RemoteError| Diagnostic::error(error.to_string(), path.span);
             let (source, name, unpack) = if let Some(parsed) = GitSource::parse(&path.text) {
                 has_git = true;
-                let source = git(parsed.map_err(wrong)?, flags, checksum.as_ref());
+                let source = remote_repository(parsed.map_err(wrong)?, flags, checksum.as_ref());
                 (
                     RemoteSource::Git(source.map_err(wrong)?),
                     String::new(),
                     false,
                 )
             } else if is_url(&path.text) {
-                let source = file(path, into_directory, checksum.as_ref())?;
+                let source = remote_file(path, into_directory, checksum.as_ref())?;
                 let unpack = flags.unpack.is_some_and(|switch| switch.on);
                 (RemoteSource::Http(source.clone()), source.name, unpack)
             } else {
@@ -84,7 +84,8 @@ impl Scope<'_, '_> {
     }
 }
 
-fn git(
+/// A repository by the flags of its `ADD`.
+pub(super) fn remote_repository(
     mut source: GitSource,
     flags: &AddFlags,
     checksum: Option<&Word>,
@@ -98,7 +99,8 @@ fn git(
     }
 }
 
-fn file(
+/// A file by the checksum of its `ADD`.
+pub(super) fn remote_file(
     path: &Word,
     into_directory: bool,
     checksum: Option<&Word>,

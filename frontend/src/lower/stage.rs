@@ -6,6 +6,7 @@ use solver::{Graph, NodeId};
 
 use super::ImageRequest;
 use super::arguments;
+use super::epoch::Epoch;
 use super::globals::Globals;
 use super::names::{self, Namer};
 use super::options::Options;
@@ -234,6 +235,9 @@ impl<'a> Builder<'a> {
 
     /// The plan, once all stages are built.
     pub(super) fn finish(mut self, target: usize) -> Result<super::Lowering, Vec<Diagnostic>> {
+        if let Epoch::Of(source) = &self.globals.epoch {
+            return Ok(super::Lowering::NeedsTime(source.clone()));
+        }
         let mut findings = std::mem::take(&mut self.findings);
         findings.apply_levels();
         if !findings.errors.is_empty() {
@@ -250,7 +254,7 @@ impl<'a> Builder<'a> {
                 target,
                 spec: state.image,
             }],
-            epoch: self.globals.epoch,
+            epoch: self.globals.epoch.seconds(),
             host_name: arguments::host_name(&self.given),
             warnings: findings.warnings,
         })))
