@@ -23,6 +23,8 @@ pub(crate) enum Method {
     Outline,
     /// Tell what can be built.
     Targets,
+    /// Tell which methods there are.
+    Describe,
 }
 
 /// How the answer is written.
@@ -84,8 +86,9 @@ fn method(name: &str) -> Result<Option<Method>, BadValue> {
         "check" | "lint" => Ok(Some(Method::Check)),
         "outline" => Ok(Some(Method::Outline)),
         "targets" => Ok(Some(Method::Targets)),
+        "subrequests.describe" => Ok(Some(Method::Describe)),
         _ => Err(BadValue::new(format!(
-            "`{name}` is not a method; use `build`, `check`, `outline` or `targets`"
+            "`{name}` is not a method; use `build`, `check`, `outline`, `targets` or `subrequests.describe`"
         ))),
     }
 }
@@ -124,6 +127,12 @@ mod tests {
                 false,
             ),
             ("outline", Some(Method::Outline), Format::Text, false),
+            (
+                "subrequests.describe",
+                Some(Method::Describe),
+                Format::Text,
+                false,
+            ),
         ] {
             let expected = CallArg {
                 method,
@@ -139,7 +148,7 @@ mod tests {
         for (text, message) in [
             (
                 "chekc",
-                "`chekc` is not a method; use `build`, `check`, `outline` or `targets`",
+                "`chekc` is not a method; use `build`, `check`, `outline`, `targets` or `subrequests.describe`",
             ),
             ("check,outline", "`outline` is a second method"),
             (

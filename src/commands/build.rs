@@ -164,8 +164,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", hide_default_value = true, hide_possible_values = true)]
     pub check: bool,
-    /// Tell something of the Dockerfile, and build nothing: `check`, `outline` or `targets`, for programs with
-    /// `,format=json` (`check` also `,format=sarif`)
+    /// Tell something of the Dockerfile, and build nothing: `check`, `outline`, `targets` or `subrequests.describe`, for
+    /// programs with `,format=json` (`check` also `,format=sarif`)
     #[arg(
         long,
         value_name = "METHOD",

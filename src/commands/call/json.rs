@@ -218,7 +218,7 @@ pub(super) fn targets(targets: &[Target], source: &SourceText) -> String {
     })
 }
 
-fn pretty(value: &impl Serialize) -> String {
+pub(super) fn pretty(value: &impl Serialize) -> String {
     // Nothing in these types can fail to be written.
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');

@@ -1,5 +1,6 @@
 //! `rbuild build --call`: what is known of a Dockerfile, without a build. Texts and JSON are those of `docker build`.
 
+mod describe;
 mod json;
 mod sarif;
 mod text;
@@ -52,6 +53,13 @@ pub(crate) async fn run<B: Backend>(
                 let text = match call.format {
                     Format::Json => json::targets(&targets.value, &targets.source),
                     _ => text::targets(&targets.value),
+                };
+                (text, 0, None)
+            }
+            Method::Describe => {
+                let text = match call.format {
+                    Format::Json => describe::json(),
+                    _ => describe::text(),
                 };
                 (text, 0, None)
             }
