@@ -117,7 +117,9 @@ impl<'a> Services<'a> {
     ) -> Result<Running<'a>, StepError> {
         let base = match &service.from {
             plan::Source::Input(number) => inputs.get(*number).cloned().unwrap_or_default(),
-            plan::Source::Context | plan::Source::Empty => Rootfs::default(),
+            plan::Source::Context | plan::Source::Named(_) | plan::Source::Empty => {
+                Rootfs::default()
+            }
         };
         let process = as_run(service, command);
         let mut around = run::surroundings(build, &process, &[]).await?;

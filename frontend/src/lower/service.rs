@@ -43,7 +43,11 @@ impl Scope<'_, '_> {
                 )
                 .with_help("a command and its services have a network of their own"));
             }
-            let from = self.source(number, "run a service from", flag.span, inputs)?;
+            let from = match self.source(number, "run a service from", flag.span, inputs)? {
+                // It may read any of them.
+                Source::Named(name) => self.whole_context(name, flag.span, inputs),
+                from => from,
+            };
             services.push(self.service(flag, number, from)?);
         }
         Ok(services)

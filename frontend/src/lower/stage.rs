@@ -463,19 +463,22 @@ impl Scope<'_, '_> {
             )
             .with_note("the stage is defined here", node.stage.map(|stage| stage.span)));
         };
-        let root = match &state.root {
-            Root::Empty => return Ok(Source::Empty),
-            Root::Context(name, _) => return Ok(Source::Named(name.clone())),
-            Root::Step(root) => *root,
-        };
-        // Input 0 is what the step extends.
-        let known = inputs.iter().position(|input| *input == root);
-        Ok(Source::Input(
-            1 + known.unwrap_or_else(|| {
-                inputs.push(root);
-                inputs.len() - 1
-            }),
-        ))
+        Ok(match &state.root {
+            Root::Empty => Source::Empty,
+            Root::Context(name, _) => Source::Named(name.clone()),
+            Root::Step(step) => as_input(*step, inputs),
+        })
+    }
+
+    /// All files of a named context: an input that is added to `inputs`.
+    pub(super) fn whole_context(
+        &mut self,
+        name: String,
+        span: Span,
+        inputs: &mut Vec<NodeId>,
+    ) -> Source {
+        let step = self.builder.step_of(&Root::Context(name, span));
+        step.map_or(Source::Empty, |step| as_input(step, inputs))
     }
 
     /// Adds an entry without a layer.
@@ -506,4 +509,16 @@ impl Scope<'_, '_> {
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.state.env.value(name)
     }
+}
+
+/// The input of a step that another is, added to `inputs` if it is not among them.
+fn as_input(step: NodeId, inputs: &mut Vec<NodeId>) -> Source {
+    // Input 0 is what the step extends.
+    let known = inputs.iter().position(|input| *input == step);
+    Source::Input(
+        1 + known.unwrap_or_else(|| {
+            inputs.push(step);
+            inputs.len() - 1
+        }),
+    )
 }
