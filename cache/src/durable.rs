@@ -29,6 +29,8 @@ use crate::layers::Layer;
 const LARGE: u64 = 4 << 20;
 /// How many files are synced at the same time: the file system makes one commit of them.
 const PARALLEL: usize = 16;
+/// How many layers are synced together: a file of each is open meanwhile, and a process may have 1,024 open by default.
+const BATCH: usize = 100;
 /// The mode of a file that is known to be durable.
 const DURABLE: u32 = 0o444;
 
@@ -50,10 +52,22 @@ impl Store {
         }
         let new: Vec<&Layer> = layers.iter().filter(|layer| !layer.is_durable()).collect();
         let written = self.unsynced().clone();
-        let records = new.iter().map(|layer| layer.record());
+        let mut batches = new.chunks(BATCH);
+        // Of most images all is one commit of the file system.
+        self.make_batch_durable(batches.next().unwrap_or_default(), &written)?;
+        self.unsynced().retain(|path| !written.contains(path));
+        batches.try_for_each(|batch| self.make_batch_durable(batch, &BTreeSet::new()))
+    }
+
+    fn make_batch_durable(
+        &self,
+        layers: &[&Layer],
+        written: &BTreeSet<PathBuf>,
+    ) -> Result<(), Error> {
+        let records = layers.iter().map(|layer| layer.record());
         let marked = open_all(records.chain(written.iter().cloned()))?;
         let mut paths = written.clone();
-        paths.extend(new.iter().flat_map(|layer| layer.files()));
+        paths.extend(layers.iter().flat_map(|layer| layer.files()));
         if paths.is_empty() {
             return Ok(());
         }
@@ -65,7 +79,7 @@ impl Store {
         if written.contains(&self.version_file()) {
             paths.extend(self.directories_to_root()?);
         }
-        for layer in &new {
+        for layer in layers {
             self.finish_sync(&layer.tar())?;
         }
         paths.extend(directories);
@@ -73,7 +87,6 @@ impl Store {
         for (path, file) in &marked {
             mark(file, path)?;
         }
-        self.unsynced().retain(|path| !written.contains(path));
         Ok(())
     }
 
