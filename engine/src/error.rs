@@ -186,8 +186,8 @@ pub enum StepError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A service ended before it was ready.
-    #[error("service `{name}` ended before it was ready: {status}")]
+    /// A service ended before it was ready, or before the command was started.
+    #[error("service `{name}` ended before the command began: {status}")]
     EndedService {
         /// Which.
         name: String,

@@ -281,7 +281,10 @@ fn a_service_that_fails_is_told_with_what_it_said() {
         (
             "HEALTHCHECK CMD false\nCMD echo about to end && exit 7\n",
             "true",
-            &["ended before it was ready: exit code: 7", "about to end"][..],
+            &[
+                "ended before the command began: exit code: 7",
+                "about to end",
+            ][..],
         ),
         (
             "HEALTHCHECK --interval=10ms --retries=1 CMD while ! test -e /said; do sleep 0.1; done; false\n\

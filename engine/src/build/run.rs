@@ -79,7 +79,7 @@ pub(super) async fn run(
     let processing = row.spend(Phase::Processes);
     let result = match child {
         Ok(child) => follow(child, &secrets, row, &context).await,
-        Err(error) => Err(error),
+        Err(error) => Err(services.explain(error).await),
     };
     let is_fine = match &result {
         Ok(status) => status.success(),

@@ -70,16 +70,44 @@ impl<'a> Services<'a> {
     ) -> Result<Self, StepError> {
         let mut services = Self::default();
         for service in &command.services {
-            let running = services.run(build, command, service, inputs).await?;
-            services.running.push(running);
-            let ready = services.ready(build, service);
-            let ready = cancelled.run_until_cancelled(ready).await;
-            if let Err(error) = ready.unwrap_or(Err(StepError::Cancelled)) {
+            let begun = services.begin(build, command, service, inputs);
+            let begun = cancelled.run_until_cancelled(begun).await;
+            if let Err(error) = begun.unwrap_or(Err(StepError::Cancelled)) {
+                let error = services.explain(error).await;
                 services.tell(row).await;
                 return Err(error);
             }
         }
         Ok(services)
+    }
+
+    /// Starts a service and waits until it is ready.
+    async fn begin(
+        &mut self,
+        build: &'a Arc<Build>,
+        command: &'a Run,
+        service: &'a Service,
+        inputs: &[Rootfs],
+    ) -> Result<(), StepError> {
+        let running = self.run(build, command, service, inputs).await?;
+        self.running.push(running);
+        self.ready(build, service).await
+    }
+
+    /// What an error comes from: the network that processes join goes with the first service.
+    pub(super) async fn explain(&mut self, error: StepError) -> StepError {
+        match (error, self.running.first_mut()) {
+            (StepError::Sandbox(runtime::Error::Gone), Some(first)) => {
+                match first.child.exited().await {
+                    Ok(status) => StepError::EndedService {
+                        name: first.name.to_owned(),
+                        status,
+                    },
+                    Err(error) => error.into(),
+                }
+            }
+            (error, _) => error,
+        }
     }
 
     /// The network that they are on, if there are any.
